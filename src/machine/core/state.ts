@@ -1,0 +1,221 @@
+/*
+ * Where everything lives: the map of the shared WebAssembly memory and the layout of one processor's state.
+ *
+ * This file holds constants only, and no import, because two compilers read it: asc for the processor core and tsc
+ * for the machine around it. A field is added here and nowhere else.
+ *
+ * The memory, from the bottom:
+ *
+ *   0x00000000  nothing (a null pointer in the core must hit nothing of worth)
+ *   0x00001000  the core's constant tables, written by asc's data segments; the same bytes from every instance
+ *   0x00100000  HEADER: what all processors share (one page)
+ *   0x00110000  processor areas, CPU_STRIDE bytes each: state, TLB, jump cache, decoded instructions
+ *   ...         PAGE_META: one u32 for each physical page (see META_* below)
+ *   ...         simulated physical memory, 64 KiB aligned, the last thing in the memory
+ */
+
+/** The shared header (byte address in WebAssembly memory). */
+export const HEADER = 0x00100000;
+/** u32: WebAssembly address of physical address 0. */
+export const HEADER_RAM_BASE = 0x00;
+/** u32: bytes of physical memory; a multiple of 4096; physical addresses from here on are MMIO or nothing. */
+export const HEADER_RAM_SIZE = 0x04;
+/** u32: WebAssembly address of the page metadata. */
+export const HEADER_META_BASE = 0x08;
+/** u32: number of processors. */
+export const HEADER_CPUS = 0x0c;
+/** u32: physical address range of host gates, begin and end (0, 0 when the machine has none). */
+export const HEADER_GATE_BEGIN = 0x10;
+export const HEADER_GATE_END = 0x14;
+/** u32: a lock word for LOCKed accesses that are unaligned or cross a page. */
+export const HEADER_SPLIT_LOCK = 0x18;
+/** u32: bumped when a page first turns into code, so that other processors drop fast write entries for it. */
+export const HEADER_CODE_EPOCH = 0x1c;
+
+export const CPU_AREA = 0x00110000;
+/** Bytes from one processor's area to the next. */
+export const CPU_STRIDE = 0x02000000;
+
+/*
+ * PAGE_META, one u32 for each physical page: bit 0 says that some processor holds decoded instructions from the page,
+ * the bits above are a version that every write to such a page bumps. A decoded block remembers the word it was made
+ * under and is stale as soon as the word differs.
+ */
+export const META_CODE = 1;
+export const META_VERSION_STEP = 2;
+
+// ---------------------------------------------------------------------------------------------- processor state
+// Offsets from the processor's area.
+
+/** u64 x 16: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, in encoding order. */
+export const GPR = 0x000;
+/** u64, always 0: what "no base", "no index" and "no segment base" point at. */
+export const ZERO = 0x080;
+/** u64: RIP of the instruction being executed (architectural whenever the core has returned to its caller). */
+export const RIP = 0x088;
+/** u64: RIP of the following instruction; slow operations that transfer control overwrite it. */
+export const NEXT_RIP = 0x090;
+/** i64: last result, sign-extended from the operand size (lazy ZF, SF, PF; see flags.ts). */
+export const LAZY_RESULT = 0x098;
+/** u32: carry-out vector: bit 31 CF, bit 30 xor bit 31 OF, bit 3 AF, bits 8..15 PF delta, bit 0 SF delta. */
+export const LAZY_AUX = 0x0a0;
+/** u32: the other EFLAGS bits (TF IF DF IOPL NT RF VM AC VIF VIP ID, and bit 1); the six status bits are 0 here. */
+export const EFLAGS = 0x0a4;
+/** u32: current privilege level. */
+export const CPL = 0x0a8;
+/** u32: code mode, MODE_* below: how bytes at CS:RIP are decoded. */
+export const MODE = 0x0ac;
+
+/** Code modes. */
+export const MODE_16 = 0;
+export const MODE_32 = 1;
+export const MODE_64 = 2;
+
+/*
+ * Segment registers in encoding order ES CS SS DS FS GS, then LDTR and TR; SEG_STRIDE bytes each.
+ */
+export const SEG = 0x0c0;
+export const SEG_STRIDE = 0x20;
+export const SEG_ES = 0;
+export const SEG_CS = 1;
+export const SEG_SS = 2;
+export const SEG_DS = 3;
+export const SEG_FS = 4;
+export const SEG_GS = 5;
+export const SEG_LDTR = 6;
+export const SEG_TR = 7;
+/** u64: base. */
+export const SEG_BASE = 0x00;
+/** u32: limit in bytes, granularity already applied. */
+export const SEG_LIMIT = 0x08;
+/** u32: bytes 4..7 of the descriptor, with base and limit bits cleared: type, S, DPL, P, AVL, L, D/B, G (bits 8..23). */
+export const SEG_ATTR = 0x0c;
+/** u16 in a u32: selector. */
+export const SEG_SELECTOR = 0x10;
+/** u32: SEGF_* flags, derived when the segment is loaded, for the fast checks. */
+export const SEG_FLAGS = 0x14;
+/** Usable for reads, for writes; expand-down; null or unusable has none of them. */
+export const SEGF_READ = 1;
+export const SEGF_WRITE = 2;
+export const SEGF_EXPAND_DOWN = 4;
+
+/** u64 each. */
+export const CR0 = 0x1c0;
+export const CR2 = 0x1c8;
+export const CR3 = 0x1d0;
+export const CR4 = 0x1d8;
+export const CR8 = 0x1e0;
+/** u64 x 8: DR0..DR3, (4, 5 unused), DR6, DR7. */
+export const DR = 0x1e8;
+/** u64 base, u32 limit. */
+export const GDTR_BASE = 0x228;
+export const GDTR_LIMIT = 0x230;
+export const IDTR_BASE = 0x238;
+export const IDTR_LIMIT = 0x240;
+/** u64 x 4: PDPT entries as loaded by MOV CR3 under PAE (SDM vol. 3, 4.4.1). */
+export const PDPTE = 0x248;
+
+/** MSRs, u64 each. FS_BASE and GS_BASE are the segment bases above. */
+export const MSR_EFER = 0x268;
+export const MSR_STAR = 0x270;
+export const MSR_LSTAR = 0x278;
+export const MSR_CSTAR = 0x280;
+export const MSR_SFMASK = 0x288;
+export const MSR_KERNEL_GS_BASE = 0x290;
+export const MSR_SYSENTER_CS = 0x298;
+export const MSR_SYSENTER_ESP = 0x2a0;
+export const MSR_SYSENTER_EIP = 0x2a8;
+export const MSR_APIC_BASE = 0x2b0;
+export const MSR_PAT = 0x2b8;
+export const MSR_TSC_AUX = 0x2c0;
+/** u64: added to the time below to give the TSC. */
+export const TSC_OFFSET = 0x2c8;
+/** u64: time in ticks not counted as instructions (idle time that the machine skipped). */
+export const IDLE_TICKS = 0x2d0;
+
+/*
+ * Attention: one word that is non-zero whenever the next instruction boundary is more than "go on". The run loop tests
+ * it at each block; other threads set bits with atomic or.
+ */
+export const ATTENTION = 0x2d8;
+/** A maskable interrupt is requested (INTR pin; the vector comes from the bus at acknowledgement). */
+export const ATT_INTR = 1;
+export const ATT_NMI = 2;
+/** Interrupts are inhibited until after one instruction (STI, MOV SS, POP SS). */
+export const ATT_SHADOW = 4;
+/** EFLAGS.TF was set when the instruction began. */
+export const ATT_TRAP = 8;
+/** DR7 enables a breakpoint. */
+export const ATT_BREAK = 16;
+/** Leave run() with EXIT_STOP at the next boundary. */
+export const ATT_STOP = 32;
+/** Another processor asks that this one's TLB be flushed. */
+export const ATT_FLUSH = 64;
+/** A debug trap is pending (DR6 bits in PENDING_DEBUG). */
+export const ATT_DEBUG = 128;
+/** The INIT and start-up IPIs (vector in SIPI_VECTOR). */
+export const ATT_INIT = 256;
+export const ATT_SIPI = 512;
+
+/** u32: the INTR line as the bus drives it (0 or 1), kept while IF is clear. */
+export const INTR_LINE = 0x2dc;
+/** i64: instructions that run() may still execute; blocks are charged when they are entered. */
+export const BUDGET = 0x2e0;
+/** u64: the instructions executed since reset, exact whenever the core has returned to its caller. */
+export const INSTRUCTIONS = 0x2e8;
+/** u32: DR6 bits of a debug trap that waits for the instruction boundary. */
+export const PENDING_DEBUG = 0x2f0;
+/** u32: NMIs are blocked until IRET. */
+export const NMI_BLOCKED = 0x2f4;
+/** u32: 1 when HLT has been executed and no interrupt has come since. */
+export const HALTED = 0x2f8;
+export const SIPI_VECTOR = 0x2fc;
+
+/** A fault on its way to be delivered: vector (u32, 0xffffffff: none), error code, whether it has one, kind. */
+export const FAULT_VECTOR = 0x300;
+export const FAULT_ERROR = 0x304;
+export const FAULT_HAS_ERROR = 0x308;
+/** u32: what is being delivered (a vector, or 0xffffffff), to tell double and triple faults. */
+export const DELIVERING = 0x30c;
+/** u32: why run() returned, EXIT_*, and a detail (the gate's physical address, the vector of a shutdown). */
+export const EXIT_REASON = 0x310;
+export const EXIT_DETAIL = 0x314;
+export const NONE = 0xffffffff;
+
+export const EXIT_BUDGET = 0;
+export const EXIT_HALT = 1;
+export const EXIT_GATE = 2;
+/** Triple fault: the processor is in the shutdown state. */
+export const EXIT_SHUTDOWN = 3;
+export const EXIT_STOP = 4;
+
+/** u32: WebAssembly address of the decoded instruction that is executing; what a fault is told from. */
+export const CURRENT = 0x318;
+/** u32: WebAssembly address of the TLB half in use (supervisor or user) and u64 tag generation; see tlb.ts. */
+export const TLB_BASE = 0x31c;
+export const TLB_GENERATION = 0x320;
+export const TLB_GLOBAL_GENERATION = 0x328;
+/** u32: index of this processor. */
+export const CPU_INDEX = 0x330;
+/** u32: local APIC id. */
+export const APIC_ID = 0x334;
+
+// Counters: u64 each, exact, never reset by the core.
+export const COUNTERS = 0x400;
+/** u64 x 4: instructions by ring; x 256 exceptions, INTs and interrupts delivered by vector. */
+export const COUNT_RING = 0x400;
+export const COUNT_TLB_MISS = 0x420;
+/** Whole-TLB flushes: CR3 loads and CR4 changes. */
+export const COUNT_TLB_FLUSH = 0x428;
+export const COUNT_INVLPG = 0x430;
+export const COUNT_CR3_LOAD = 0x438;
+export const COUNT_INTERRUPT = 0x440;
+export const COUNT_SYSCALL = 0x448;
+export const COUNT_SYSENTER = 0x450;
+export const COUNT_BLOCKS_DECODED = 0x458;
+export const COUNT_VECTOR = 0x800;
+
+/** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
+export const STATE_SIZE = 0x1000;
+export const TLB_AREA = 0x1000;
+export const DECODE_AREA = 0x00040000;
