@@ -45,10 +45,10 @@ export const BASE_GS_KERNEL = 1
 export const BASE_GS_USER = 2
 
 /** Selectors that a guest runs with; all DPL 3, and the host tells kernel from user by its own record, not by these. */
-export const GUEST_KERNEL_CS = 0x33
-export const GUEST_KERNEL_DS = 0x3b
-export const GUEST_USER_CS = 0x4b
-export const GUEST_USER_DS = 0x43
+export const GUEST_KERNEL_CS = 0x53
+export const GUEST_KERNEL_DS = 0x5b
+export const GUEST_USER_CS = 0x6b
+export const GUEST_USER_DS = 0x63
 
 /** Vector of virtual interrupt 0 (the clock event); 1..31 are the launcher's devices; 31 is the IPI. */
 export const FIRST_EXTERNAL_VECTOR = 32
