@@ -1,0 +1,101 @@
+/*
+ * All of the x86_64 host that is machine code, in one image: entry stubs, switcher, context switch, idle loop. The order is
+ * that of the pages; scripts/assemble.ts links it at the start of the fixed area.
+ */
+#include "offsets.h"
+
+        .text
+
+/* The registers in the order of FRAME and VCPU_STATE: %r15 ends up lowest. */
+        .macro SAVE_REGS
+        pushq   %rdi
+        pushq   %rsi
+        pushq   %rdx
+        pushq   %rcx
+        pushq   %rax
+        pushq   %r8
+        pushq   %r9
+        pushq   %r10
+        pushq   %r11
+        pushq   %rbx
+        pushq   %rbp
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        .endm
+
+        .macro RESTORE_REGS
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbp
+        popq    %rbx
+        popq    %r11
+        popq    %r10
+        popq    %r9
+        popq    %r8
+        popq    %rax
+        popq    %rcx
+        popq    %rdx
+        popq    %rsi
+        popq    %rdi
+        .endm
+
+#include "../../syscall/entry_64.S"
+#include "../../vcpu/switcher_64.S"
+
+/* ------------------------------------------------------------------------------------------------- context switch */
+/*
+ * Which task runs next is decided in the gate; that it runs is done here. The gate returns the next task, or NULL to stay.
+ * The line that matters to a guest is the one that copies the task's VCPU into the PDA.
+ */
+        .balign 16
+        .globl schedule
+schedule:
+        movl    $0, %gs:PDA_NEED_RESCHED
+        call    gate_schedule
+        testq   %rax, %rax
+        jz      1f
+        pushq   %rbx
+        pushq   %rbp
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        movq    %gs:PDA_CURRENT, %rcx
+        movq    %rsp, TASK_RSP(%rcx)
+        movq    %rax, %gs:PDA_CURRENT
+        movq    TASK_RSP(%rax), %rsp
+        movq    TASK_STACK_TOP(%rax), %rdx
+        movq    %rdx, %gs:PDA_KERNEL_STACK
+        movq    %gs:PDA_TSS, %rcx
+        movq    %rdx, TSS_RSP0(%rcx)
+        movq    TASK_VCPU(%rax), %rdx
+        movq    %rdx, %gs:PDA_VCPU
+        movq    TASK_CR3(%rax), %rdx
+        movq    %rdx, %cr3
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbp
+        popq    %rbx
+1:      ret
+
+/* The first task, which the others interrupt: nothing to do but wait. */
+        .balign 16
+        .globl idle_task
+idle_task:
+        sti
+        hlt
+        cli
+        call    schedule
+        jmp     idle_task
+
+/* A new host process starts here, with its user frame on its kernel stack. */
+        .balign 16
+        .globl process_task
+process_task:
+        jmp     return_to_user
