@@ -84,14 +84,20 @@ schedule:
         popq    %rbx
 1:      ret
 
-/* The first task, which the others interrupt: nothing to do but wait. */
+/*
+ * The first task, and what runs when no other can. The flag is tested with interrupts off and STI takes effect behind the
+ * HLT that follows it, so a wake-up between the two is not lost.
+ */
         .balign 16
         .globl idle_task
 idle_task:
-        sti
-        hlt
         cli
+        cmpl    $0, %gs:PDA_NEED_RESCHED
+        je      1f
         call    schedule
+        jmp     idle_task
+1:      sti
+        hlt
         jmp     idle_task
 
 /* A new host process starts here, with its user frame on its kernel stack. */

@@ -44,8 +44,9 @@ export const USER_CS = 0x33
 export const TSS_SELECTOR = 0x40
 export const GDT_ENTRIES = 14
 
-/** Interrupt vectors of the host's own: its timer on the local APIC, and the spurious one. */
+/** Interrupt vectors of the host's own, all from its local APIC. */
 export const TIMER_VECTOR = 0xef
+export const RESCHEDULE_VECTOR = 0xfd
 export const SPURIOUS_VECTOR = 0xff
 
 /** 64-bit TSS (SDM vol. 3, 8.7). */

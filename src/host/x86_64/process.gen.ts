@@ -7,4 +7,4 @@ export const symbols = {
 
 /** The machine code, base64. */
 export const code =
-  "Mdu4JwAAAA8FAcNTuUAAAABIAQwk4vpbuCMAAAC/AC0xAQ8F69w="
+  "Mdu4JwAAAA8FAcNTuUAAAABIAQwk4vpbuCMAAAC/AOH1BQ8F69w="

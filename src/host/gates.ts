@@ -1,0 +1,37 @@
+import type { Ram } from "../machine/ram.ts"
+
+/*
+ * Gates: the only doors from the host's machine code to "the C code of the host kernel", which is TypeScript. A gate is an
+ * address; a stub calls it like any function, the core leaves `run` with EXIT_GATE, the registered function does its work,
+ * and the processor goes on at the RET behind the address. At any ring but 0, and for any code that gets there
+ * without being allowed, the bytes are what they look like: UD2.
+ */
+const UD2_RET = [0x0f, 0x0b, 0xc3]
+/** From a gate's address to its RET. */
+export const GATE_RETURN = 2
+
+export type GateHandler = () => void
+
+export class GateTable {
+  private readonly handlers: Array<GateHandler | undefined>
+  private readonly base: number
+  private readonly stride: number
+
+  constructor(ram: Ram, base: number, stride: number, count: number) {
+    this.base = base
+    this.stride = stride
+    this.handlers = new Array<GateHandler | undefined>(count).fill(undefined)
+    for (let i = 0; i < count; i++) ram.copyIn(base + i * stride, Uint8Array.from(UD2_RET))
+  }
+
+  register(index: number, handler: GateHandler): void {
+    this.handlers[index] = handler
+  }
+
+  /** Calls the function whose gate lies at the physical address `pa`. */
+  dispatch(pa: number): void {
+    const handler = this.handlers[(pa - this.base) / this.stride]
+    if (handler === undefined) throw new Error(`no function is registered for the gate at 0x${pa.toString(16)}`)
+    handler()
+  }
+}

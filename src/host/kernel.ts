@@ -1,0 +1,162 @@
+import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN, NEXT_RIP, RIP } from "../machine/core/state.ts"
+import type { Machine } from "../machine/machine.ts"
+import type { Processor } from "../machine/processor.ts"
+import type { Ram } from "../machine/ram.ts"
+import type { EventLog } from "./eventLog.ts"
+import type { FrameAllocator } from "./frames.ts"
+import { GATE_RETURN, type GateTable } from "./gates.ts"
+import { HostStatistics } from "./statistics.ts"
+import type { RunQueue } from "./task.ts"
+import { type Timer, Timers } from "./timers.ts"
+
+/*
+ * What the hosts of both architectures have in common: time, the run loop that drives the processor from gate to gate, and
+ * the decision which task is next. How a task is switched to is machine code and differs; that code calls `schedule`.
+ */
+
+/** The host itself broke: a defect of ours, never a guest's doing. */
+export class HostPanic extends Error {
+  override readonly name = "HostPanic"
+}
+
+/** The simulated interrupt hardware that the host drives, behind the few operations that it needs. */
+export interface HostClock {
+  /** Programs the one-shot timer to interrupt at `at` (ticks), Infinity stops it. */
+  arm(at: number, now: number): void
+  /** The interrupt that is being handled is done with. */
+  acknowledge(): void
+  /** An interrupt to this processor itself, to get it out of HLT. */
+  kick(): void
+  /** When the chipset next has something to do. */
+  nextEvent(now: number): number
+  /** Lets the chipset do what is due, which may raise INTR. */
+  advance(now: number): void
+}
+
+/** Why `drive` came back. */
+export type Driven = "asked" | "idle" | "slice"
+
+/** Length of the scheduler's tick: 100 Hz. */
+export const TICK = 10_000_000
+
+export class HostKernel {
+  readonly machine: Machine
+  readonly processor: Processor
+  readonly ram: Ram
+  readonly frames: FrameAllocator
+  readonly gates: GateTable
+  readonly clock: HostClock
+  readonly log: EventLog
+  readonly timers = new Timers()
+  readonly statistics = new HostStatistics()
+  /** Set by whoever wants `drive` to return to the launcher after the current gate. */
+  asked = false
+  private armedFor = Infinity
+  private readonly tick: Timer
+  private queue: RunQueue | undefined
+  private readonly needResched: () => void
+
+  constructor(parts: {
+    readonly machine: Machine
+    readonly frames: FrameAllocator
+    readonly gates: GateTable
+    readonly clock: HostClock
+    readonly log: EventLog
+    /** Sets the flag that the assembly tests on its way out. */
+    readonly needResched: () => void
+  }) {
+    this.machine = parts.machine
+    this.processor = parts.machine.processors[0]!
+    this.ram = parts.machine.ram
+    this.frames = parts.frames
+    this.gates = parts.gates
+    this.clock = parts.clock
+    this.log = parts.log
+    this.needResched = parts.needResched
+    this.tick = {
+      at: Infinity,
+      fire: (now) => {
+        if (this.tasks.contended) this.needResched()
+        this.timers.arm(this.tick, now + TICK)
+      },
+    }
+  }
+
+  get tasks(): RunQueue {
+    return this.queue!
+  }
+
+  /** Hands the kernel its tasks; from here on it ticks. */
+  start(queue: RunQueue): void {
+    this.queue = queue
+    this.timers.arm(this.tick, this.processor.now + TICK)
+    this.rearm()
+  }
+
+  /** Simulated time, ns. */
+  get now(): number {
+    return this.processor.now
+  }
+
+  /** The hardware timer follows the first of the timers; an idle host has no tick. */
+  rearm(): void {
+    const now = this.now
+    if (this.queue !== undefined && this.queue.current === this.queue.idle) this.timers.cancel(this.tick)
+    else if (this.tick.at === Infinity) this.timers.arm(this.tick, now + TICK)
+    const next = this.timers.next()
+    if (next === this.armedFor) return
+    this.armedFor = next
+    this.clock.arm(next, now)
+  }
+
+  /** The timer interrupt's handler. */
+  timerInterrupt(): void {
+    this.armedFor = Infinity
+    this.timers.run(this.now)
+    this.rearm()
+  }
+
+  /** A task can run again: the idle task gives way at once. */
+  wake(task: { runnable: boolean }): void {
+    task.runnable = true
+    this.needResched()
+    if (this.processor.halted) this.clock.kick()
+  }
+
+  /**
+   * Runs the processor until somebody asks for the launcher, the host is idle, or `limit` (ticks of simulated time) is
+   * reached. Instructions are exact: it stops at the limit itself, except that a gate's work is done first.
+   */
+  drive(limit: number): Driven {
+    const { processor, clock } = this
+    this.asked = false
+    for (;;) {
+      const now = processor.now
+      if (now >= limit) return "slice"
+      clock.advance(now)
+      const reason = processor.run(Math.max(1, Math.min(limit, clock.nextEvent(now)) - now))
+      switch (reason) {
+        case EXIT_GATE:
+          this.gates.dispatch(processor.exitDetail)
+          this.leaveGate()
+          if (this.asked) return "asked"
+          break
+        case EXIT_HALT:
+          return "idle"
+        case EXIT_BUDGET:
+          break
+        case EXIT_SHUTDOWN:
+          throw new HostPanic(`the host's processor shut down at 0x${processor.rip.toString(16)}`)
+        default:
+          throw new HostPanic(`the processor stopped for reason ${reason}`)
+      }
+    }
+  }
+
+  /** Goes on behind the gate, at its RET. No gate lies across a 4 GiB line, so the low half is all that changes. */
+  private leaveGate(): void {
+    const rip = this.processor.word(RIP) + GATE_RETURN
+    this.processor.setWord(RIP, rip)
+    this.processor.setWord(NEXT_RIP, rip)
+  }
+}

@@ -1,0 +1,366 @@
+import {
+  CR0,
+  CR3,
+  CR4,
+  GDTR_BASE,
+  GDTR_LIMIT,
+  IDTR_BASE,
+  IDTR_LIMIT,
+  MSR_EFER,
+  MSR_KERNEL_GS_BASE,
+  MSR_LSTAR,
+  MSR_SFMASK,
+  MSR_STAR,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_SS,
+  SEG_TR,
+  CPL,
+} from "../../machine/core/state.ts"
+import type { Machine } from "../../machine/machine.ts"
+import { RAX, RDI, RSP } from "../../machine/processor.ts"
+import { PDA } from "../../pda/index.ts"
+import { VCPU, VCPU_STATE } from "../../vcpu/descriptor.ts"
+import type { EventLog } from "../eventLog.ts"
+import { FrameAllocator } from "../frames.ts"
+import { GateTable } from "../gates.ts"
+import { type HostClock, HostKernel, HostPanic } from "../kernel.ts"
+import { RunQueue, Task } from "../task.ts"
+import { code as textCode, symbols } from "./image.gen.ts"
+import * as L from "./layout.ts"
+import { mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./pageTables.ts"
+import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS } from "./process.ts"
+import { code as processCode } from "./process.gen.ts"
+import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt } from "./tables.ts"
+
+/*
+ * The x86_64 host: its page tables, descriptor tables, PDA, tasks and the functions behind its gates. Everything that
+ * the processor or assembly looks at is bytes in simulated memory; this class writes them once and then only answers at
+ * gates.
+ */
+
+/** What a module does for the virtual CPU whose task is current. */
+export interface VcpuRunner {
+  /** Gets the state page ready to enter the guest; false when there is nothing to run now. */
+  prepare(): boolean
+  /** Sees to what the state page says has happened. */
+  event(): void
+}
+
+/** Where a virtual CPU's two pages lie, and its own view of the fixed area. */
+export interface VcpuPages {
+  /** Physical addresses. */
+  readonly descriptor: number
+  readonly state: number
+  /** PML4 entry for the fixed area while this virtual CPU runs: all that a guest's root shares with the host. */
+  readonly fixedEntry: number
+}
+
+const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
+const low = (address: bigint) => Number(address & 0xffffffffn)
+const direct = (pa: number) => L.PAGE_OFFSET + BigInt(pa)
+const fixed = (offset: number) => L.FIXED + BigInt(offset)
+
+const SFMASK = 0x47700n // TF IF DF IOPL NT AC
+const SEGMENT_LIMIT = 0xffffffff
+
+export class HostX86_64 {
+  readonly kernel: HostKernel
+  private readonly machine: Machine
+  private readonly root: number
+  private readonly text: ReadonlyArray<number>
+  private readonly cpuPages: ReadonlyArray<number>
+  private readonly runners = new Map<Task, VcpuRunner>()
+  private running: VcpuRunner | undefined
+  private nextPid = 0
+  private vcpus = 0
+
+  /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
+  constructor(machine: Machine, clock: HostClock, log: EventLog, end: number) {
+    const { ram } = machine
+    this.machine = machine
+    const frames = new FrameAllocator(ram, L.FREE_PA >>> 12, end >>> 12)
+    const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length)
+    machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
+
+    ram.copyIn(L.TEXT_PA, decode(textCode))
+    this.text = Array.from({ length: L.TEXT_PAGES }, (_, i) => L.TEXT_PA + i * 4096)
+    this.cpuPages = Array.from({ length: L.CPU_IST + 3 }, () => newRoot(frames))
+    this.root = newRoot(frames)
+    mapDirect(ram, frames, this.root, L.PAGE_OFFSET, ram.size)
+    this.text.forEach((pa, i) => mapPage(ram, frames, this.root, fixed(L.TEXT_OFFSET + i * 4096), pa, 0, false))
+    mapPage(ram, frames, this.root, fixed(L.GATE_OFFSET), L.GATE_PA, 0, false)
+    this.cpuPages.forEach((pa, i) => mapPage(ram, frames, this.root, this.cpuAddress(i), pa, PTE_W, true))
+
+    const pda = this.cpuPages[L.CPU_PDA]!
+    this.kernel = new HostKernel({
+      machine,
+      frames,
+      gates,
+      clock,
+      log,
+      needResched: () => ram.write32(pda + PDA.fields.needResched.offset, 1),
+    })
+    this.writeTables()
+    this.registerGates()
+    this.boot()
+  }
+
+  private cpuAddress(page: number): bigint {
+    return fixed(L.CPU_OFFSET + page * 4096)
+  }
+
+  /** Address of a symbol of the host's text. */
+  symbol(name: keyof typeof symbols): bigint {
+    return fixed(L.TEXT_OFFSET + symbols[name])
+  }
+
+  private writeTables(): void {
+    const { ram } = this.machine
+    const tss = this.cpuAddress(L.CPU_TSS)
+    writeGdt(ram, this.cpuPages[L.CPU_GDT]!, low(tss), L.FIXED_HI)
+    const idt = this.cpuPages[L.CPU_IDT]!
+    for (let vector = 0; vector < 256; vector++) {
+      const ist = vector === 2 ? 1 : vector === 8 ? 2 : vector === 18 ? 3 : 0
+      const handler = vector === 2 ? this.symbol("nmi") : this.symbol("vectors") + BigInt(16 * vector)
+      // Breakpoints and overflow may be raised by any program; INT with any other number is a protection fault.
+      writeGate(ram, idt, vector, low(handler), L.FIXED_HI, vector === 3 || vector === 4 ? 3 : 0, ist)
+    }
+    const tssPa = this.cpuPages[L.CPU_TSS]!
+    for (let i = 0; i < 3; i++)
+      ram.writeBig(tssPa + L.TSS.fields.ist.offset + 8 * i, this.cpuAddress(L.CPU_IST + i) + 4096n)
+    ram.write16(tssPa + L.TSS.fields.ioMapBase.offset, L.TSS.size)
+    const pda = this.cpuPages[L.CPU_PDA]!
+    ram.writeBig(pda + PDA.fields.self.offset, this.cpuAddress(L.CPU_PDA))
+    ram.writeBig(pda + PDA.fields.tss.offset, tss)
+    ram.writeBig(pda + PDA.fields.idt.offset, this.cpuAddress(L.CPU_IDT))
+    ram.writeBig(pda + PDA.fields.hostCr3.offset, BigInt(this.root))
+  }
+
+  /** What the host's boot code would have done: long mode, its tables, its MSRs, the idle task. */
+  private boot(): void {
+    const { processor, ram } = this.kernel
+    processor.setLong(CR0, 0x8001_0033n) // PG WP NE ET MP PE
+    processor.setLong(CR4, 0xa0n) // PAE PGE
+    processor.setLong(MSR_EFER, 0xd01n) // NXE LMA LME SCE
+    processor.setLong(CR3, BigInt(this.root))
+    processor.setWord(CPL, 0)
+    for (const segment of [SEG_SS, SEG_DS, SEG_ES])
+      processor.setSegment(segment, L.KERNEL_DS, 0n, SEGMENT_LIMIT, attributesOf(L.KERNEL_DS))
+    processor.setSegment(SEG_CS, L.KERNEL_CS, 0n, SEGMENT_LIMIT, attributesOf(L.KERNEL_CS))
+    processor.setSegment(SEG_FS, 0, 0n, 0, 0)
+    processor.setSegment(SEG_GS, 0, this.cpuAddress(L.CPU_PDA), 0, 0)
+    processor.setSegment(SEG_TR, L.TSS_SELECTOR, this.cpuAddress(L.CPU_TSS), L.TSS.size - 1, TSS_ATTRIBUTES)
+    processor.setLong(GDTR_BASE, this.cpuAddress(L.CPU_GDT))
+    processor.setWord(GDTR_LIMIT, GDT_LIMIT)
+    processor.setLong(IDTR_BASE, this.cpuAddress(L.CPU_IDT))
+    processor.setWord(IDTR_LIMIT, IDT_LIMIT)
+    processor.setLong(MSR_STAR, (BigInt(L.USER32_CS) << 48n) | (BigInt(L.KERNEL_CS) << 32n))
+    processor.setLong(MSR_LSTAR, this.symbol("system_call"))
+    processor.setLong(MSR_SFMASK, SFMASK)
+    processor.setLong(MSR_KERNEL_GS_BASE, 0n)
+
+    const idle = this.createTask("idle", "idle", this.symbol("idle_task"), 0n, BigInt(this.root))
+    const pda = this.cpuPages[L.CPU_PDA]!
+    const stackTop = ram.readBig(idle.pa + L.TASK.fields.stackTop.offset)
+    ram.writeBig(pda + PDA.fields.current.offset, direct(idle.pa))
+    ram.writeBig(pda + PDA.fields.kernelStack.offset, stackTop)
+    processor.setGpr(RSP, stackTop)
+    processor.rip = this.symbol("idle_task")
+    processor.flags = 2n
+    processor.refresh()
+    this.kernel.start(new RunQueue(idle))
+  }
+
+  /**
+   * A task whose kernel stack makes the first switch to it arrive at `entry` with `%r12` = `argument`. A process's user
+   * frame is written on the stack above by the caller.
+   */
+  private createTask(kind: Task["kind"], name: string, entry: bigint, argument: bigint, cr3: bigint, above = 0): Task {
+    const { ram, frames } = this.kernel
+    const pa = newRoot(frames)
+    const stack = newRoot(frames)
+    const F = L.TASK.fields
+    const top = direct(stack) + 4096n
+    // schedule() pops %r15 %r14 %r13 %r12 %rbp %rbx and returns.
+    const rsp = top - BigInt(above + 7 * 8)
+    const stackPa = stack + 4096 - above - 7 * 8
+    ram.writeBig(stackPa + 3 * 8, argument)
+    ram.writeBig(stackPa + 6 * 8, entry)
+    ram.writeBig(pa + F.rsp.offset, rsp)
+    ram.writeBig(pa + F.stackTop.offset, top)
+    ram.writeBig(pa + F.cr3.offset, cr3)
+    const pid = this.nextPid++
+    ram.write32(pa + F.pid.offset, pid)
+    return new Task(pid, kind, name, pa, low(direct(pa)), Number(direct(pa) >> 32n))
+  }
+
+  /** Starts the host's own process: ring 3, its own address space, system calls by SYSCALL. */
+  startProcess(): Task {
+    const { ram, frames } = this.kernel
+    const root = newRoot(frames)
+    for (const slot of [L.DIRECT_MAP_SLOT, L.FIXED_SLOT])
+      ram.writeBig(root + 8 * slot, ram.readBig(this.root + 8 * slot))
+    const text = newRoot(frames)
+    const stack = newRoot(frames)
+    ram.copyIn(text, decode(processCode))
+    mapPage(ram, frames, root, PROCESS_TEXT, text, PTE_U, false)
+    mapPage(ram, frames, root, PROCESS_STACK_TOP - 4096n, stack, PTE_U | PTE_W, true)
+    const task = this.createTask("process", "heartbeat", this.symbol("process_task"), 0n, BigInt(root), L.FRAME.size)
+    const frame = low(ram.readBig(task.pa + L.TASK.fields.stackTop.offset) - BigInt(L.FRAME.size))
+    const F = L.FRAME.fields
+    ram.writeBig(frame + F.rip.offset, PROCESS_TEXT)
+    ram.writeBig(frame + F.cs.offset, BigInt(L.USER_CS))
+    ram.writeBig(frame + F.rflags.offset, 0x202n)
+    ram.writeBig(frame + F.rsp.offset, PROCESS_STACK_TOP)
+    ram.writeBig(frame + F.ss.offset, BigInt(L.USER_DS))
+    this.kernel.tasks.add(task)
+    return task
+  }
+
+  /**
+   * A virtual CPU's two pages, and the private copy of the fixed area's tables that its guest's roots hold: text, this
+   * processor's tables and stacks, and these two pages. No gates, no other virtual CPU.
+   */
+  createVcpuPages(index: number, functions: { systemCall: bigint; trap: bigint }): VcpuPages {
+    const { ram, frames } = this.kernel
+    const slot = this.vcpus++
+    const descriptor = newRoot(frames)
+    const state = newRoot(frames)
+    const descriptorVa = fixed(L.VCPU_OFFSET + slot * 8192)
+    const stateVa = descriptorVa + 4096n
+    mapPage(ram, frames, this.root, descriptorVa, descriptor, PTE_W, true)
+    mapPage(ram, frames, this.root, stateVa, state, PTE_W, true)
+
+    const guest = newRoot(frames)
+    this.text.forEach((pa, i) => mapPage(ram, frames, guest, fixed(L.TEXT_OFFSET + i * 4096), pa, 0, false))
+    this.cpuPages.forEach((pa, i) =>
+      mapPage(ram, frames, guest, this.cpuAddress(i), pa, i === L.CPU_PDA || i >= L.CPU_IST ? PTE_W : 0, true),
+    )
+    mapPage(ram, frames, guest, descriptorVa, descriptor, 0, true)
+    mapPage(ram, frames, guest, stateVa, state, PTE_W, true)
+
+    ram.writeBig(descriptor + VCPU.fields.systemCall.offset, functions.systemCall)
+    ram.writeBig(descriptor + VCPU.fields.trap.offset, functions.trap)
+    ram.writeBig(descriptor + VCPU.fields.state.offset, stateVa)
+    ram.writeBig(descriptor + VCPU.fields.stackTop.offset, stateVa + BigInt(VCPU_STATE.size))
+    ram.write32(descriptor + VCPU.fields.index.offset, index)
+    const fixedEntry = (ram.read32(guest + 8 * L.FIXED_SLOT) | PTE_P | PTE_A | PTE_D) >>> 0
+    return { descriptor, state, fixedEntry }
+  }
+
+  /** The task of a virtual CPU; the launcher's read makes it runnable. */
+  createVcpuTask(pages: VcpuPages, name: string, runner: VcpuRunner): Task {
+    const { ram } = this.kernel
+    // Its descriptor's address is the one in the fixed area, which both worlds map.
+    const stateVa = ram.readBig(pages.descriptor + VCPU.fields.state.offset)
+    const descriptorVa = stateVa - 4096n
+    const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), descriptorVa, BigInt(this.root))
+    ram.writeBig(task.pa + L.TASK.fields.vcpu.offset, descriptorVa)
+    task.runnable = false
+    this.runners.set(task, runner)
+    this.kernel.tasks.add(task)
+    return task
+  }
+
+  // ------------------------------------------------------------------------------------------------------- gates
+  private registerGates(): void {
+    const handlers: Record<L.GateName, () => void> = {
+      hostSystemCall: () => this.systemCall(),
+      hostTrap: () => this.trap(),
+      hostInterrupt: () => this.interrupt(),
+      hostNmi: () => undefined,
+      schedule: () => this.schedule(),
+      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.running!.prepare() ? 1 : 0, 0),
+      vcpuEvent: () => this.running!.event(),
+      fatalTrap: () => this.fatal(),
+    }
+    L.GATES.forEach((name, i) => this.kernel.gates.register(i, handlers[name]))
+  }
+
+  /** Physical address of the frame that the stub passed in %rdi; kernel stacks lie in the direct map, below 4 GiB. */
+  private frame(): number {
+    return this.kernel.processor.gprLo(RDI)
+  }
+
+  private systemCall(): void {
+    const { kernel } = this
+    const { ram, statistics, tasks } = kernel
+    const frame = this.frame()
+    const F = L.FRAME.fields
+    statistics.hostSystemCalls++
+    statistics.vcpuNull++
+    let result = -ENOSYS
+    switch (ram.read32(frame + F.rax.offset)) {
+      case SYS.getpid:
+        result = tasks.current.pid
+        break
+      case SYS.nanosleep: {
+        const task = tasks.current
+        task.runnable = false
+        const timer = { at: Infinity, fire: () => kernel.wake(task) }
+        kernel.timers.arm(timer, kernel.now + ram.read32(frame + F.rdi.offset))
+        kernel.rearm()
+        this.needResched()
+        result = 0
+        break
+      }
+      case SYS.exit:
+        tasks.remove(tasks.current)
+        this.needResched()
+        break
+    }
+    ram.write64(frame + F.rax.offset, result, result < 0 ? -1 : 0)
+  }
+
+  /** A host process did what it may not: it ends, as it would with a signal that it does not handle. */
+  private trap(): void {
+    const { statistics, tasks } = this.kernel
+    statistics.vcpuNull++
+    tasks.remove(tasks.current)
+    this.needResched()
+  }
+
+  private interrupt(): void {
+    const { kernel } = this
+    const F = L.FRAME.fields
+    const frame = this.frame()
+    kernel.statistics.hostInterrupts++
+    if ((kernel.ram.read32(frame + F.cs.offset) & 3) !== 0) kernel.statistics.vcpuNull++
+    const vector = kernel.ram.read32(frame + F.vector.offset)
+    if (vector === L.SPURIOUS_VECTOR) return
+    kernel.clock.acknowledge()
+    if (vector === L.TIMER_VECTOR) kernel.timerInterrupt()
+  }
+
+  private needResched(): void {
+    this.kernel.ram.write32(this.cpuPages[L.CPU_PDA]! + PDA.fields.needResched.offset, 1)
+  }
+
+  private schedule(): void {
+    const { processor, tasks, statistics } = this.kernel
+    const next = tasks.next()
+    if (next === tasks.current) {
+      processor.setGprLoHi(RAX, 0, 0)
+      return
+    }
+    tasks.current = next
+    next.switches++
+    statistics.contextSwitches++
+    this.running = this.runners.get(next)
+    processor.setGprLoHi(RAX, next.addressLo, next.addressHi)
+    this.kernel.rearm()
+  }
+
+  private fatal(): void {
+    const { ram } = this.kernel
+    const F = L.FRAME.fields
+    const frame = this.frame()
+    const vector = ram.read32(frame + F.vector.offset)
+    const rip = ram.readBig(frame + F.rip.offset)
+    throw new HostPanic(`exception ${vector} in the host at 0x${rip.toString(16)}`)
+  }
+}
