@@ -1,0 +1,145 @@
+import { at, defines, struct, type Struct } from "../machine/layout.ts"
+
+/*
+ * The contract between an i386 guest and the lguest module, in one place: Linux's lguest ABI as it stood in Linux 4.x (from
+ * 4.1, where `noirq_iret` took the place of the range `noirq_start`..`noirq_end` and virtio moved to PCI, so NOTIFY 17 is
+ * gone). docs/abi-i386.md tells it in prose; guests/include/lguest_abi.h is generated from here.
+ */
+
+/** Hypercalls: INT 0x1f; number in %eax; arguments in %ebx, %ecx, %edx, %esi; result in %eax. */
+export const LHCALL = {
+  FLUSH_ASYNC: 0,
+  LGUEST_INIT: 1,
+  SHUTDOWN: 2,
+  NEW_PGTABLE: 4,
+  FLUSH_TLB: 5,
+  LOAD_IDT_ENTRY: 6,
+  SET_STACK: 7,
+  TS: 8,
+  SET_CLOCKEVENT: 9,
+  HALT: 10,
+  SET_PMD: 13,
+  SET_PTE: 14,
+  SET_PGD: 15,
+  LOAD_TLS: 16,
+  LOAD_GDT_ENTRY: 18,
+  SEND_INTERRUPTS: 19,
+} as const
+
+export type LhcallName = keyof typeof LHCALL
+
+/** The vector of a hypercall: the highest that no hardware uses. */
+export const LGUEST_TRAP_ENTRY = 0x1f
+
+/** SHUTDOWN's second argument. */
+export const SHUTDOWN_POWEROFF = 1
+export const SHUTDOWN_RESTART = 2
+
+/** The ring of the guest's kernel. */
+export const GUEST_PL = 1
+
+/** Entries of the GDT that the guest fills by LOAD_GDT_ENTRY; Linux's numbers for i386. */
+export const GDT_ENTRIES = 32
+export const GDT_TLS_MIN = 6
+export const GDT_TLS_ENTRIES = 3
+/** Of these the host keeps its own: the Switcher's code and data, the TSS and the double fault's TSS. */
+export const GDT_LGUEST_CS = 10
+export const GDT_LGUEST_DS = 11
+export const GDT_KERNEL_CS = 12
+export const GDT_KERNEL_DS = 13
+export const GDT_USER_CS = 14
+export const GDT_USER_DS = 15
+export const GDT_TSS = 16
+export const GDT_LDT = 17
+export const GDT_DOUBLEFAULT_TSS = 31
+
+/** Selectors that a guest's kernel starts with, and those that its user is expected to have. */
+export const GUEST_KERNEL_CS = (GDT_KERNEL_CS << 3) | GUEST_PL
+export const GUEST_KERNEL_DS = (GDT_KERNEL_DS << 3) | GUEST_PL
+export const GUEST_USER_CS = (GDT_USER_CS << 3) | 3
+export const GUEST_USER_DS = (GDT_USER_DS << 3) | 3
+
+/** Vector of virtual interrupt 0 (the clock event); 1..31 are the launcher's devices. */
+export const FIRST_EXTERNAL_VECTOR = 32
+export const LGUEST_IRQS = 32
+export const IRQ_TIMER = 0
+/** The vector of guest system calls unless `syscallVec` says otherwise; Plan 9 uses the other one. */
+export const SYSCALL_VECTOR = 0x80
+export const SYSCALL_VECTOR_PLAN9 = 0x40
+
+/** Entries of the asynchronous ring; status bytes. */
+export const HCALL_RING_SIZE = 64
+export const HCALL_FREE = 0xff
+export const HCALL_PENDING = 0
+
+/** The Switcher's range begins here, and takes all that is above. */
+export const SWITCHER_ADDR = 0xffc00000
+
+/** One entry of the asynchronous ring; the registers of a hypercall in the same order. */
+export const HCALL_ARGS = struct("hcall_args", "HCALL", 20, "an asynchronous hypercall", {
+  arg0: at(0x00, 4, "number, as in %eax"),
+  arg1: at(0x04, 4, "as in %ebx"),
+  arg2: at(0x08, 4, "as in %ecx"),
+  arg3: at(0x0c, 4, "as in %edx"),
+  arg4: at(0x10, 4, "as in %esi"),
+})
+
+/**
+ * What the guest registers with LGUEST_INIT; anywhere in guest memory, 4-byte aligned. The guest can write all of it at
+ * any time: hostile until checked.
+ */
+export const LGUEST_DATA = struct("lguest_data", "LGUEST_DATA", 0x570, "what guest and host share", {
+  irqEnabled: at(0x000, 4, "0x200 (as in EFLAGS): virtual interrupts may be delivered; 0: not"),
+  blockedInterrupts: at(0x004, 4, "bitmap of virtual interrupts 0..31 that the guest has masked"),
+  cr2: at(0x008, 4, "address of the last page fault delivered"),
+  timeSec: at(0x00c, 4, "wall clock at LGUEST_INIT and at the last interrupt delivered, seconds since 1970"),
+  timeNsec: at(0x010, 4, "nanoseconds of it"),
+  irqPending: at(0x014, 4, "host sets 0x200 when an interrupt waits for irqEnabled"),
+  hcallStatus: at(0x018, 1, "0xff free or done, 0 pending", HCALL_RING_SIZE),
+  hcalls: at(0x058, 4, "64 x struct hcall_args", HCALL_RING_SIZE * 5),
+  reserveMem: at(0x558, 4, "bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT"),
+  tscKhz: at(0x55c, 4, "rate of RDTSC, kHz; host writes it at LGUEST_INIT"),
+  pgdir: at(0x560, 4, "the guest's own note of its CR3; the host does not look"),
+  noirqIret: at(0x564, 4, "address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT"),
+  kernelAddress: at(0x568, 4, "where the guest's kernel space begins; read at LGUEST_INIT"),
+  syscallVec: at(0x56c, 4, "vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT"),
+})
+
+/** Constants of the guests' C header, by their C names. */
+export const HEADER_CONSTANTS: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(Object.entries(LHCALL).map(([name, number]) => [`LHCALL_${name}`, number])),
+  LGUEST_TRAP_ENTRY,
+  LGUEST_SHUTDOWN_POWEROFF: SHUTDOWN_POWEROFF,
+  LGUEST_SHUTDOWN_RESTART: SHUTDOWN_RESTART,
+  LGUEST_GUEST_PL: GUEST_PL,
+  LGUEST_GDT_ENTRIES: GDT_ENTRIES,
+  LGUEST_GDT_TLS_MIN: GDT_TLS_MIN,
+  LGUEST_GDT_TLS_ENTRIES: GDT_TLS_ENTRIES,
+  LGUEST_GDT_KERNEL_CS: GDT_KERNEL_CS,
+  LGUEST_GDT_KERNEL_DS: GDT_KERNEL_DS,
+  LGUEST_GDT_USER_CS: GDT_USER_CS,
+  LGUEST_GDT_USER_DS: GDT_USER_DS,
+  LGUEST_KERNEL_CS: GUEST_KERNEL_CS,
+  LGUEST_KERNEL_DS: GUEST_KERNEL_DS,
+  LGUEST_USER_CS: GUEST_USER_CS,
+  LGUEST_USER_DS: GUEST_USER_DS,
+  LGUEST_FIRST_EXTERNAL_VECTOR: FIRST_EXTERNAL_VECTOR,
+  LGUEST_IRQS,
+  LGUEST_IRQ_TIMER: IRQ_TIMER,
+  LGUEST_SYSCALL_VECTOR: SYSCALL_VECTOR,
+  LHCALL_RING_SIZE: HCALL_RING_SIZE,
+  LHCALL_FREE: HCALL_FREE,
+  LHCALL_PENDING: HCALL_PENDING,
+  LGUEST_SWITCHER_ADDR: SWITCHER_ADDR,
+}
+
+/** Structures of the guests' C header. */
+export const HEADER_STRUCTS: ReadonlyArray<Struct> = [HCALL_ARGS, LGUEST_DATA]
+
+/** `#define` lines for C and assembler alike: the body of guests/include/lguest_abi.h. */
+export const headerText = (): string =>
+  [
+    ...Object.entries(HEADER_CONSTANTS).map(([name, value]) => `#define ${name.padEnd(40)} 0x${value.toString(16)}`),
+    "",
+    ...HEADER_STRUCTS.map(defines),
+  ].join("\n")
