@@ -97,7 +97,11 @@ export const LGUEST_DATA = struct("lguest_data", "LGUEST_DATA", 0x570, "what gue
   irqPending: at(0x014, 4, "host sets 0x200 when an interrupt waits for irqEnabled"),
   hcallStatus: at(0x018, 1, "0xff free or done, 0 pending", HCALL_RING_SIZE),
   hcalls: at(0x058, 4, "64 x struct hcall_args", HCALL_RING_SIZE * 5),
-  reserveMem: at(0x558, 4, "bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT"),
+  reserveMem: at(
+    0x558,
+    4,
+    "bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT",
+  ),
   tscKhz: at(0x55c, 4, "rate of RDTSC, kHz; host writes it at LGUEST_INIT"),
   pgdir: at(0x560, 4, "the guest's own note of its CR3; the host does not look"),
   noirqIret: at(0x564, 4, "address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT"),
