@@ -1,0 +1,57 @@
+import { at, struct } from "./layout.ts"
+
+/*
+ * `struct boot_params`, Linux's "zero page" (Documentation/arch/x86/zero-page.rst): how a kernel learns what it was
+ * booted with, natively and under a module alike. Only the fields that this project uses.
+ */
+export const BOOT_PARAMS = struct("boot_params", "BP", 0x1000, "what the boot loader tells the kernel", {
+  e820Entries: at(0x1e8, 1, "entries in e820Table"),
+  bootFlag: at(0x1fe, 2, "0xaa55"),
+  header: at(0x202, 4, "'HdrS'"),
+  version: at(0x206, 2, "boot protocol version"),
+  typeOfLoader: at(0x210, 1, "0xff: none of the assigned ones"),
+  ramdiskImage: at(0x218, 4, "guest-physical address of the initrd"),
+  ramdiskSize: at(0x21c, 4, "its bytes"),
+  cmdLinePtr: at(0x228, 4, "guest-physical address of the NUL-terminated command line"),
+  hardwareSubarch: at(0x23c, 4, "0 a PC, 1 lguest"),
+  hardwareSubarchData: at(0x240, 8, "for the subarchitecture"),
+  e820Table: at(0x2d0, 20, "u64 address, u64 size, u32 type (1: memory)", 128),
+})
+
+export const SUBARCH_PC = 0
+export const SUBARCH_LGUEST = 1
+
+const E820_RAM = 1
+const UNKNOWN_LOADER = 0xff
+/** 2.07 is the first protocol with hardware_subarch. */
+const PROTOCOL = 0x207
+const HEADER_MAGIC = 0x53726448
+const BOOT_FLAG = 0xaa55
+
+export interface BootInfo {
+  /** Bytes of memory, all of it usable, from address 0. */
+  readonly memoryBytes: number
+  readonly cmdlineAddress: number
+  readonly initrdAddress: number
+  readonly initrdBytes: number
+  readonly subarch: number
+}
+
+/** The page, filled. */
+export const bootParams = (info: BootInfo): Uint8Array => {
+  const page = new Uint8Array(BOOT_PARAMS.size)
+  const view = new DataView(page.buffer)
+  const f = BOOT_PARAMS.fields
+  view.setUint8(f.e820Entries.offset, 1)
+  view.setUint16(f.bootFlag.offset, BOOT_FLAG, true)
+  view.setUint32(f.header.offset, HEADER_MAGIC, true)
+  view.setUint16(f.version.offset, PROTOCOL, true)
+  view.setUint8(f.typeOfLoader.offset, UNKNOWN_LOADER)
+  view.setUint32(f.ramdiskImage.offset, info.initrdAddress, true)
+  view.setUint32(f.ramdiskSize.offset, info.initrdBytes, true)
+  view.setUint32(f.cmdLinePtr.offset, info.cmdlineAddress, true)
+  view.setUint32(f.hardwareSubarch.offset, info.subarch, true)
+  view.setUint32(f.e820Table.offset + 8, info.memoryBytes, true)
+  view.setUint32(f.e820Table.offset + 16, E820_RAM, true)
+  return page
+}

@@ -1,0 +1,297 @@
+import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
+import { bootParams, SUBARCH_PC } from "./bootParams.ts"
+import { Chipset } from "./chipset/index.ts"
+import * as S from "./core/state.ts"
+import { Machine } from "./machine.ts"
+import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
+
+/*
+ * A native PC: memory, processor, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
+ * No hypervisor and no firmware: what a PC's firmware would have set up is set up here, from outside.
+ */
+
+/** A kernel image after its file format has been dealt with: bytes at physical addresses. */
+export interface KernelImage {
+  readonly arch: "i386" | "x86_64"
+  /** Physical address of the first instruction. */
+  readonly entry: number
+  readonly segments: ReadonlyArray<{
+    readonly address: number
+    readonly bytes: Uint8Array
+    /** Bytes in memory; those after `bytes` are zero. */
+    readonly memoryBytes: number
+  }>
+}
+
+export interface NativePcConfig {
+  /** The compiled core (dist/machine/core.wasm). */
+  readonly core: WebAssembly.Module
+  /** Bytes of memory, a multiple of 4096. */
+  readonly memoryBytes: number
+  readonly kernel: KernelImage
+  readonly cmdline: string
+  readonly initrd?: Uint8Array
+  /** What the guest writes to its virtio console. */
+  readonly consoleOut: (bytes: Uint8Array) => void
+  /** What it writes to its serial port. */
+  readonly serialOut?: (bytes: Uint8Array) => void
+  /** Milliseconds since 1970; read once, at power-on. Simulated time goes on from there. */
+  readonly clock: () => number
+}
+
+/** Why `run` came back. All but `budget` and `idle` are the end. */
+export type PcEvent =
+  | { readonly kind: "budget" }
+  /** Halted until an interrupt: by a timer at simulated nanosecond `until` (or Infinity), or by input. */
+  | { readonly kind: "idle"; readonly until: number }
+  | { readonly kind: "powerOff"; readonly status: number }
+  | { readonly kind: "reset" }
+  /** Triple fault, or HLT with interrupts off: the processor does nothing any more. */
+  | { readonly kind: "dead"; readonly reason: string }
+  /** The guest gave a device something impossible. */
+  | { readonly kind: "killed"; readonly reason: string }
+
+/** The image, command line or initrd does not fit the machine. */
+export class BootError extends Error {
+  override readonly name = "BootError"
+}
+
+/** What lies below the kernel, whose lowest address is 64 KiB. */
+const GDT_AT = 0x1000
+const BOOT_PARAMS_AT = 0x2000
+const CMDLINE_AT = 0x3000
+const PAGE_TABLES_AT = 0x8000
+const KERNEL_LOWEST = 0x1_0000
+const CMDLINE_LONGEST = 2047
+
+const CODE = 0x10
+const DATA = 0x18
+/** Bytes 4..7 of flat descriptors: present, ring 0, accessed, 4 KiB granularity (SDM vol. 3, 3.4.5). */
+const ATTR_CODE64 = 0x00a0_9b00
+const ATTR_CODE32 = 0x00c0_9b00
+const ATTR_DATA = 0x00c0_9300
+const FLAT_LIMIT = 0xffff_ffff
+
+const CR0_PROTECTED = 0x31n // PE, ET, NE
+const CR0_PAGING = 0x8001_0000n // PG, WP
+const CR4_PAE = 0x20n
+const EFER_LONG = 0x500n // LME, LMA
+const PTE_TABLE = 0x3 // present, writable
+const PTE_LARGE = 0x83
+const EFLAGS_IF = 0x200
+
+/** Interrupt line of the console; also its virtual interrupt under a module. */
+export const CONSOLE_IRQ = 10
+
+const BUDGET: PcEvent = { kind: "budget" }
+
+export class NativePc {
+  readonly machine: Machine
+  readonly chipset: Chipset
+  readonly console: VirtioConsole
+  readonly processor: Processor
+  /** Something a device has asked for; told at the end of the instruction. */
+  private ending: PcEvent | undefined
+  /** Simulated nanosecond at which the current stretch ends. */
+  private deadline = 0
+
+  private constructor(config: NativePcConfig) {
+    const pci = new PciBus((line, level) => this.chipset.setIrq(line, level))
+    const processor = (cpu: number): Processor => this.machine.processors[cpu]
+    this.chipset = new Chipset({
+      processors: 1,
+      now: () => this.processor.now,
+      pins: {
+        setIntr: (cpu, level) => processor(cpu).setIntr(level),
+        nmi: (cpu) => processor(cpu).attend(S.ATT_NMI),
+        init: (cpu) => processor(cpu).attend(S.ATT_INIT),
+        startUp: (cpu, vector) => {
+          processor(cpu).setWord(S.SIPI_VECTOR, vector)
+          processor(cpu).attend(S.ATT_SIPI)
+        },
+      },
+      power: {
+        powerOff: (status) => this.end({ kind: "powerOff", status }),
+        reset: () => this.end({ kind: "reset" }),
+      },
+      serial: (byte) => config.serialOut?.(Uint8Array.of(byte)),
+      startSeconds: Math.floor(config.clock() / 1000),
+      memoryBytes: config.memoryBytes,
+      expansion: pci,
+      rescheduled: () => {
+        if (this.chipset.nextEvent(this.processor.now) < this.deadline) this.processor.attend(S.ATT_STOP)
+      },
+    })
+    this.machine = Machine.create({
+      core: config.core,
+      ramBytes: config.memoryBytes,
+      processors: 1,
+      bus: this.chipset,
+    })
+    this.processor = this.machine.processors[0]
+    this.console = new VirtioConsole(config.consoleOut)
+    pci.plug(new VirtioPci(this.console, new GuestMemory(this.machine.ram, 0, config.memoryBytes)), CONSOLE_IRQ)
+    // PCI interrupts are level-triggered; firmware says so to the interrupt controller.
+    this.chipset.pic.write(0x4d1, 1 << (CONSOLE_IRQ & 7))
+    this.load(config)
+    this.powerOn(config.kernel)
+  }
+
+  static create(config: NativePcConfig): NativePc {
+    return new NativePc(config)
+  }
+
+  // ------------------------------------------------------------------------------------------------- boot state
+  private load(config: NativePcConfig): void {
+    const { ram } = this.machine
+    const initrd = config.initrd ?? new Uint8Array(0)
+    // At the top of memory, page-aligned.
+    const initrdAt = initrd.length ? (config.memoryBytes - initrd.length) & ~0xfff : config.memoryBytes
+    const cmdline = new TextEncoder().encode(config.cmdline)
+    if (cmdline.length > CMDLINE_LONGEST)
+      throw new BootError(`the command line has ${cmdline.length} bytes; ${CMDLINE_LONGEST} is the longest`)
+    for (const { address, bytes, memoryBytes } of config.kernel.segments) {
+      const end = address + Math.max(memoryBytes, bytes.length)
+      if (address < KERNEL_LOWEST)
+        throw new BootError(`the kernel's segment at 0x${address.toString(16)} is below 64 KiB, where boot data lies`)
+      if (end > initrdAt)
+        throw new BootError(
+          `the kernel's segment at 0x${address.toString(16)} ends at 0x${end.toString(16)}, past the ` +
+            `${Math.floor(initrdAt / 1024)} KiB of memory that the initrd leaves`,
+        )
+      ram.copyIn(address, bytes)
+    }
+    if (initrdAt < KERNEL_LOWEST) throw new BootError(`an initrd of ${initrd.length} bytes does not fit into memory`)
+    if (initrd.length) ram.copyIn(initrdAt, initrd)
+    ram.copyIn(CMDLINE_AT, cmdline)
+    ram.copyIn(
+      BOOT_PARAMS_AT,
+      bootParams({
+        memoryBytes: config.memoryBytes,
+        cmdlineAddress: CMDLINE_AT,
+        initrdAddress: initrd.length ? initrdAt : 0,
+        initrdBytes: initrd.length,
+        subarch: SUBARCH_PC,
+      }),
+    )
+  }
+
+  private powerOn(kernel: KernelImage): void {
+    const { ram } = this.machine
+    const cpu = this.processor
+    const long = kernel.arch === "x86_64"
+    const code = long ? ATTR_CODE64 : ATTR_CODE32
+    const descriptor = (selector: number, attributes: number) =>
+      ram.write64(GDT_AT + selector, 0xffff, attributes | 0xf0000)
+    descriptor(CODE, code)
+    descriptor(DATA, ATTR_DATA)
+    cpu.setLong(S.GDTR_BASE, BigInt(GDT_AT))
+    cpu.setWord(S.GDTR_LIMIT, DATA + 7)
+    cpu.setLong(S.IDTR_BASE, 0n)
+    cpu.setWord(S.IDTR_LIMIT, 0)
+    for (const segment of [S.SEG_ES, S.SEG_SS, S.SEG_DS, S.SEG_FS, S.SEG_GS])
+      cpu.setSegment(segment, DATA, 0n, FLAT_LIMIT, ATTR_DATA)
+    cpu.setSegment(S.SEG_CS, CODE, 0n, FLAT_LIMIT, code)
+    cpu.setWord(S.CPL, 0)
+    cpu.setLong(S.CR0, CR0_PROTECTED | (long ? CR0_PAGING : 0n))
+    if (long) {
+      this.identityMap()
+      cpu.setLong(S.CR3, BigInt(PAGE_TABLES_AT))
+      cpu.setLong(S.CR4, CR4_PAE)
+      cpu.setLong(S.MSR_EFER, EFER_LONG)
+    }
+    for (let register = 0; register < 16; register++) cpu.setGpr(register, 0n)
+    cpu.setGpr(RSI, BigInt(BOOT_PARAMS_AT))
+    cpu.flags = 2n
+    cpu.rip = BigInt(kernel.entry)
+    cpu.refresh()
+    cpu.flushTlb(true)
+  }
+
+  /** One PML4, one PDPT, four page directories of 2 MiB pages: the first 4 GiB at their own addresses. */
+  private identityMap(): void {
+    const { ram } = this.machine
+    const pdpt = PAGE_TABLES_AT + 0x1000
+    const directories = PAGE_TABLES_AT + 0x2000
+    ram.write64(PAGE_TABLES_AT, pdpt | PTE_TABLE, 0)
+    for (let i = 0; i < 4; i++) ram.write64(pdpt + 8 * i, (directories + i * 0x1000) | PTE_TABLE, 0)
+    for (let i = 0; i < 4 * 512; i++) ram.write64(directories + 8 * i, i * 0x20_0000 + PTE_LARGE, 0)
+  }
+
+  // ---------------------------------------------------------------------------------------------------- running
+  private end(event: PcEvent): void {
+    this.ending ??= event
+    this.processor.attend(S.ATT_STOP)
+  }
+
+  /** Simulated nanoseconds since power-on. */
+  get now(): number {
+    return this.processor.now
+  }
+
+  /** Runs at most `slice` instructions. After an ending event it returns that event again. */
+  run(slice: number): PcEvent {
+    const cpu = this.processor
+    const last = cpu.instructions + slice
+    while (!this.ending) {
+      const now = cpu.now
+      this.chipset.advance(now)
+      const left = last - cpu.instructions
+      if (left <= 0) return BUDGET
+      this.deadline = Math.max(this.chipset.nextEvent(now), now + 1)
+      const reason = this.guarded(() => cpu.run(Math.min(left, this.deadline - now)))
+      if (reason === S.EXIT_SHUTDOWN) this.end({ kind: "dead", reason: this.report("triple fault") })
+      if (reason === S.EXIT_HALT && !this.ending) {
+        const event = this.halted()
+        if (event) return event
+      }
+    }
+    return this.ending
+  }
+
+  /** The processor is in HLT: undefined if an interrupt is there to wake it. */
+  private halted(): PcEvent | undefined {
+    const cpu = this.processor
+    const now = cpu.now
+    this.chipset.advance(now)
+    const attention = cpu.word(S.ATTENTION)
+    if (attention & (S.ATT_NMI | S.ATT_INIT | S.ATT_SIPI)) return undefined
+    if (!(cpu.word(S.EFLAGS) & EFLAGS_IF)) {
+      this.end({ kind: "dead", reason: this.report("halted with interrupts off") })
+      return undefined
+    }
+    if (cpu.word(S.INTR_LINE)) return undefined
+    return { kind: "idle", until: Math.max(this.chipset.nextEvent(now), now + 1) }
+  }
+
+  /** Lets idle time pass until simulated nanosecond `until`. */
+  skip(until: number): void {
+    this.processor.skip(Math.max(0, Math.ceil(until - this.processor.now)))
+    this.chipset.advance(this.processor.now)
+  }
+
+  /** Input for the virtio console. */
+  input(bytes: Uint8Array): void {
+    this.guarded(() => this.console.input(bytes))
+  }
+
+  /** A device's GuestFault ends the run; what else may be thrown is a bug and goes up. */
+  private guarded<A>(work: () => A): A | undefined {
+    try {
+      return work()
+    } catch (thrown) {
+      if (!(thrown instanceof GuestFault)) throw thrown
+      this.end({ kind: "killed", reason: thrown.message })
+      return undefined
+    }
+  }
+
+  /** One line on what the processor was doing. */
+  private report(what: string): string {
+    const cpu = this.processor
+    const hex = (value: bigint) => value.toString(16)
+    const names = cpu.word(S.MODE) === S.MODE_64 ? 16 : 8
+    const registers = GPR_NAMES.slice(0, names).map((name, i) => `${name}=${hex(cpu.gpr(i))}`)
+    return `${what} at rip=${hex(cpu.rip)} cr2=${hex(cpu.long(S.CR2))} cr3=${hex(cpu.long(S.CR3))} ${registers.join(" ")}`
+  }
+}
