@@ -88,7 +88,7 @@ export const HCALL_ARGS = struct("hcall_args", "HCALL", 20, "an asynchronous hyp
  * What the guest registers with LGUEST_INIT; anywhere in guest memory, 4-byte aligned. The guest can write all of it at
  * any time: hostile until checked.
  */
-export const LGUEST_DATA = struct("lguest_data", "LGUEST_DATA", 0x570, "what guest and host share", {
+export const LGUEST_DATA = struct("lguest_data", "LGUEST_DATA", 0x56c, "what guest and host share", {
   irqEnabled: at(0x000, 4, "0x200 (as in EFLAGS): virtual interrupts may be delivered; 0: not"),
   blockedInterrupts: at(0x004, 4, "bitmap of virtual interrupts 0..31 that the guest has masked"),
   cr2: at(0x008, 4, "address of the last page fault delivered"),
@@ -103,10 +103,9 @@ export const LGUEST_DATA = struct("lguest_data", "LGUEST_DATA", 0x570, "what gue
     "bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT",
   ),
   tscKhz: at(0x55c, 4, "rate of RDTSC, kHz; host writes it at LGUEST_INIT"),
-  pgdir: at(0x560, 4, "the guest's own note of its CR3; the host does not look"),
-  noirqIret: at(0x564, 4, "address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT"),
-  kernelAddress: at(0x568, 4, "where the guest's kernel space begins; read at LGUEST_INIT"),
-  syscallVec: at(0x56c, 4, "vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT"),
+  noirqIret: at(0x560, 4, "address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT"),
+  kernelAddress: at(0x564, 4, "where the guest's kernel space begins; read at LGUEST_INIT"),
+  syscallVec: at(0x568, 4, "vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT"),
 })
 
 /** Constants of the guests' C header, by their C names. */
