@@ -156,6 +156,12 @@ export const ATT_DEBUG = 128;
 /** The INIT and start-up IPIs (vector in SIPI_VECTOR). */
 export const ATT_INIT = 256;
 export const ATT_SIPI = 512;
+/** HLT has been executed (HALTED) or INIT received: boundary() decides whether to go on. */
+export const ATT_HALTED = 1024;
+/** EFLAGS.RF is set: it goes away when one instruction has completed. */
+export const ATT_RESUME = 2048;
+/** With any of these, run() executes one instruction after boundary() and calls boundary() again. */
+export const ATT_SINGLE = 4 | 8 | 16 | 2048;
 
 /** u32: the INTR line as the bus drives it (0 or 1), kept while IF is clear. */
 export const INTR_LINE = 0x2dc;
@@ -199,6 +205,27 @@ export const TLB_GLOBAL_GENERATION = 0x328;
 export const CPU_INDEX = 0x330;
 /** u32: local APIC id. */
 export const APIC_ID = 0x334;
+
+/** u32: set to 1 by a store of this processor into a page with META_CODE; the run loop ends its block and clears it. */
+export const CODE_WRITTEN = 0x338;
+/** u32: bumped whenever cached translations of instruction addresses may have become wrong (flush, INVLPG). */
+export const FETCH_EPOCH = 0x33c;
+/** u64 each: lowest and highest linear address of the large pages (> 4 KiB) cached since the last whole flush. */
+export const LARGE_LOW = 0x340;
+export const LARGE_HIGH = 0x348;
+/** u32: 1 while DR7 enables a data breakpoint; 1 while CR0.AM, EFLAGS.AC and CPL 3 ask for alignment checks. */
+export const WATCH = 0x350;
+export const ALIGN = 0x354;
+/** u32: 1 while an event external to the program is delivered: bit EXT of error codes (SDM vol. 3, 6.13). */
+export const EXTERNAL = 0x358;
+/** u32: 1 when an ATT_SHADOW has already covered its instruction; 1 when STI (and not MOV SS) made it. */
+export const SHADOW_USED = 0x35c;
+export const SHADOW_STI = 0x360;
+/** u32: 1 when the instruction that executes began with EFLAGS.TF set; 1 when it began with EFLAGS.RF set. */
+export const TRAP_ARMED = 0x364;
+export const RESUME_ARMED = 0x368;
+/** u32: 1 while the processor waits for a start-up IPI (after INIT). */
+export const WAIT_SIPI = 0x36c;
 
 // Counters: u64 each, exact, never reset by the core.
 export const COUNTERS = 0x400;
