@@ -1,0 +1,287 @@
+import { HOST_END_LO, HOST_END_HI, HOST_START_HI } from "./range.ts"
+import {
+  BASE_FS,
+  BASE_GS_KERNEL,
+  BASE_GS_USER,
+  GUEST_KERNEL_CS,
+  GUEST_USER_CS,
+  HCALL_FREE,
+  HCALL_PENDING,
+  HCALL_RING_SIZE,
+  IRET_FRAME,
+  IRQ_IPI,
+  LGUEST_SHARED,
+  LHCALL,
+  type LhcallName,
+  SHUTDOWN_POWEROFF,
+  SHUTDOWN_RESTART,
+} from "../../paravirt_ops/lguest64.ts"
+import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
+import { VCPU_STATE } from "../../vcpu/index.ts"
+import { kill } from "./death.ts"
+import { GuestIdt } from "./idt.ts"
+import { FLAG_IF, sanitizedFlags, waiting } from "./interrupts.ts"
+import type { VirtualCpu64 } from "./virtualCpu.ts"
+
+/*
+ * Hypercalls: what a guest's kernel asks of its host. "As you'd expect, this code is basically one big switch statement",
+ * said lguest; ours is a table. Every argument is a number that a hostile kernel chose: each is bounded before use, and one
+ * out of bounds is the guest's end and nobody else's.
+ */
+
+const S = LGUEST_SHARED.fields
+const STATE = VCPU_STATE.fields
+const FRAME = IRET_FRAME.fields
+
+/** Arguments of the call that is being served, as halves; the table's functions read them. */
+export class HypercallArguments {
+  readonly lo = new Uint32Array(5)
+  readonly hi = new Uint32Array(5)
+
+  hex(i: number): string {
+    return hexOf(this.lo[i]!, this.hi[i]!)
+  }
+}
+
+export type HypercallFunction = (v: VirtualCpu64, a: HypercallArguments) => void
+
+/** Names by number, for counts and logs. */
+export const HYPERCALL_NAMES: ReadonlyArray<string | undefined> = (() => {
+  const names: Array<string | undefined> = []
+  for (const [name, number] of Object.entries(LHCALL)) names[number] = name
+  return names
+})()
+
+/** A guest-physical address of at least `bytes` bytes of the guest's memory. */
+const physical = (v: VirtualCpu64, a: HypercallArguments, i: number, bytes: number): number => {
+  const gpa = toNumber(a.lo[i]!, a.hi[i]!)
+  if (!(gpa + bytes <= v.guest.bytes)) kill(`argument ${i}, ${a.hex(i)}, is no address in the guest's memory`)
+  return gpa
+}
+
+const canonical = (a: HypercallArguments, i: number): void => {
+  if (!isCanonical(a.hi[i]!)) kill(`argument ${i}, ${a.hex(i)}, is no canonical address`)
+}
+
+/** A page table's address: a whole frame of the guest's memory. */
+const table = (v: VirtualCpu64, a: HypercallArguments, i: number): number => {
+  const gpa = physical(v, a, i, 4096)
+  if (gpa % 4096 !== 0) kill(`argument ${i}, ${a.hex(i)}, is no page table's address`)
+  return gpa
+}
+
+const MESSAGE_LIMIT = 256
+
+/** A NUL-terminated line from the guest's memory, made printable. */
+const message = (v: VirtualCpu64, gpa: number): string => {
+  let text = ""
+  for (let i = 0; i < MESSAGE_LIMIT && gpa + i < v.guest.bytes; i++) {
+    const c = v.host.kernel.ram.read8(v.guest.base + gpa + i)
+    if (c === 0) break
+    text += c >= 32 && c < 127 ? String.fromCharCode(c) : "?"
+  }
+  return text
+}
+
+/** Tells the MMU of an upper-level entry that has changed. */
+const setTable: HypercallFunction = (v, a) => {
+  const gpa = table(v, a, 0)
+  const index = toNumber(a.lo[1]!, a.hi[1]!)
+  if (!(index < 512)) kill(`argument 1, ${a.hex(1)}, is no index of a page table`)
+  v.guest.shadow.entryChanged(gpa + 8 * index)
+}
+
+const functions: Record<LhcallName, HypercallFunction> = {
+  FLUSH_ASYNC: () => undefined,
+
+  LGUEST_INIT: (v, a) => {
+    if (v.sharedPa >= 0) kill("LGUEST_INIT a second time")
+    v.initialize(table(v, a, 0))
+  },
+
+  SHUTDOWN: (v, a) => {
+    const gpa = physical(v, a, 0, 1)
+    const how = toNumber(a.lo[1]!, a.hi[1]!)
+    if (how !== SHUTDOWN_POWEROFF && how !== SHUTDOWN_RESTART) kill(`SHUTDOWN for the unknown reason ${a.hex(1)}`)
+    const restart = how === SHUTDOWN_RESTART
+    v.leave({ kind: "shutdown", restart, status: a.lo[2]! & 0xff, message: message(v, gpa) })
+  },
+
+  NEW_PGTABLE: (v, a) => v.checked(v.guest.mmu.newRoot(table(v, a, 0))),
+
+  FLUSH_TLB: (v, a) => v.guest.mmu.flush(a.lo[0] !== 0),
+
+  LOAD_IDT_ENTRY: (v, a) => {
+    const vector = toNumber(a.lo[0]!, a.hi[0]!)
+    if (!(vector < 256 && GuestIdt.allows(vector))) kill(`a handler for vector ${a.hex(0)}, which is not the guest's`)
+    canonical(a, 1)
+    v.guest.idt.load(vector, a.lo[1]!, a.hi[1]!, a.lo[2]!)
+  },
+
+  SET_STACK: (v, a) => {
+    canonical(a, 0)
+    v.kernelStackLo = a.lo[0]!
+    v.kernelStackHi = a.hi[0]!
+  },
+
+  TS: (v, a) => {
+    v.taskSwitched = a.lo[0] !== 0
+  },
+
+  SET_CLOCKEVENT: (v, a) => {
+    const { kernel } = v.host
+    const delta = toNumber(a.lo[0]!, a.hi[0]!)
+    if (delta === 0) kernel.timers.cancel(v.clockEvent)
+    else kernel.timers.arm(v.clockEvent, kernel.now + delta)
+    kernel.rearm()
+  },
+
+  HALT: (v) => {
+    if (waiting(v) !== 0) return
+    if (v.sharedPa >= 0 && (v.shared(S.irqEnabled.offset) & FLAG_IF) === 0)
+      kill("HALT with interrupts off: nothing could ever wake it")
+    v.halted = true
+  },
+
+  SET_PMD: setTable,
+  SET_PUD: setTable,
+  SET_PGD: setTable,
+
+  SET_PTE: (v, a) => {
+    const pgd = table(v, a, 0)
+    canonical(a, 1)
+    const gpa = v.guest.shadow.entryAddress(pgd, vpnOf(a.lo[1]!, a.hi[1]!))
+    if (gpa >= 0) v.guest.shadow.entryChanged(gpa)
+  },
+
+  SEND_INTERRUPTS: (v) => {
+    if (v.sharedPa >= 0 && waiting(v) === 0) v.setShared(S.irqPending.offset, 0)
+  },
+
+  IRET: (v) => iret(v),
+
+  SET_SYSCALL: (v, a) => {
+    canonical(a, 0)
+    v.guest.syscallLo = a.lo[0]!
+    v.guest.syscallHi = a.hi[0]!
+    v.guest.syscallSet = true
+  },
+
+  SET_BASE: (v, a) => {
+    canonical(a, 1)
+    // An NMI tells whose GS is loaded by looking whether it is in the host's range.
+    if (a.hi[1]! >= HOST_START_HI && !(a.hi[1]! > HOST_END_HI || (a.hi[1] === HOST_END_HI && a.lo[1]! > HOST_END_LO)))
+      kill(`a segment base in the host's range, ${a.hex(1)}`)
+    switch (toNumber(a.lo[0]!, a.hi[0]!)) {
+      case BASE_FS:
+        v.registers.set(STATE.fsBase.offset, a.lo[1]!, a.hi[1]!)
+        return
+      case BASE_GS_KERNEL:
+        v.setKernelGs(a.lo[1]!, a.hi[1]!)
+        return
+      case BASE_GS_USER:
+        v.setUserGs(a.lo[1]!, a.hi[1]!)
+        return
+    }
+    kill(`SET_BASE of the unknown base ${a.hex(0)}`)
+  },
+
+  FLUSH_TLB_ADDR: (v, a) => {
+    // INVLPG of a non-canonical address does nothing (SDM vol. 2).
+    if (isCanonical(a.hi[0]!)) v.guest.mmu.flushAddress(vpnOf(a.lo[0]!, a.hi[0]!))
+  },
+
+  VCPU_UP: (_v, a) => {
+    kill(`VCPU_UP of virtual CPU ${a.hex(0)}: this guest has one`)
+  },
+
+  SEND_IPI: (v, a) => {
+    if (a.lo[0] !== 1 || a.hi[0] !== 0) kill(`SEND_IPI to ${a.hex(0)}: this guest has virtual CPU 0 alone`)
+    v.pendingInterrupts |= 1 << IRQ_IPI
+  },
+}
+
+const byNumber: ReadonlyArray<HypercallFunction | undefined> = HYPERCALL_NAMES.map((name) =>
+  name === undefined ? undefined : functions[name as LhcallName],
+)
+
+/** Offsets of the five arguments' registers in the state page: %rdi, %rsi, %rdx, %r10, %r8. */
+const ARGUMENT = [STATE.rdi.offset, STATE.rsi.offset, STATE.rdx.offset, STATE.r10.offset, STATE.r8.offset] as const
+
+const perform = (v: VirtualCpu64, number: number): void => {
+  const f = number < byNumber.length ? byNumber[number] : undefined
+  if (f === undefined) return kill(`hypercall ${number}, which does not exist`)
+  const { kernel } = v.host
+  kernel.statistics.hypercalls[number]!++
+  if (kernel.log.hcall) {
+    const a = v.args
+    const text = `${HYPERCALL_NAMES[number]} ${a.hex(0)} ${a.hex(1)} ${a.hex(2)} at ${v.registers.ripText()}`
+    kernel.log.line(kernel.now, "hcall", text)
+  }
+  f(v, v.args)
+}
+
+/** Calls that change where the guest goes on make no sense in a ring that is run at some later time. */
+const SYNCHRONOUS = new Set<number>([LHCALL.LGUEST_INIT, LHCALL.IRET, LHCALL.HALT, LHCALL.SHUTDOWN])
+
+/** Runs what waits in the asynchronous ring, from where it was left, at most once around. */
+export const runAsynchronous = (v: VirtualCpu64): void => {
+  if (v.sharedPa < 0) return
+  const { ram, statistics } = v.host.kernel
+  for (let n = 0; n < HCALL_RING_SIZE; n++) {
+    const i = v.nextAsync
+    const status = v.sharedPa + S.hcallStatus.offset + i
+    if (ram.read8(status) !== HCALL_PENDING) return
+    v.nextAsync = (i + 1) % HCALL_RING_SIZE
+    const call = v.sharedPa + S.hcalls.offset + i * 48
+    const number = toNumber(ram.read32(call), ram.read32(call + 4))
+    for (let k = 0; k < 5; k++) {
+      v.args.lo[k] = ram.read32(call + 8 + 8 * k)
+      v.args.hi[k] = ram.read32(call + 12 + 8 * k)
+    }
+    ram.write8(status, HCALL_FREE)
+    if (SYNCHRONOUS.has(number)) kill(`hypercall ${number} in the asynchronous ring`)
+    statistics.asyncHypercalls++
+    perform(v, number)
+  }
+}
+
+/** The hypercall that the guest's registers ask for. */
+export const hypercall = (v: VirtualCpu64): void => {
+  const { registers: r } = v
+  runAsynchronous(v)
+  const number = toNumber(r.lo(STATE.rax.offset), r.hi(STATE.rax.offset))
+  for (let i = 0; i < ARGUMENT.length; i++) {
+    v.args.lo[i] = r.lo(ARGUMENT[i]!)
+    v.args.hi[i] = r.hi(ARGUMENT[i]!)
+  }
+  if (number !== LHCALL.IRET) r.set(STATE.rax.offset, 0, 0)
+  perform(v, number)
+}
+
+/**
+ * Return from an event. The frame lies at the kernel's stack pointer and is read with the kernel's rights; of the selector
+ * only one bit of knowledge is taken, kernel or user.
+ */
+const iret = (v: VirtualCpu64): void => {
+  const { registers: r } = v
+  for (let i = 0; i < v.iretFrame.length; i += 2) {
+    const at = r.rspLo + 4 * i
+    const lo = at >>> 0
+    const hi = (r.rspHi + (at > 0xffff_ffff ? 1 : 0)) >>> 0
+    v.iretFrame[i] = v.kernelRead32(lo, hi)
+    v.iretFrame[i + 1] = v.kernelRead32((lo + 4) >>> 0, lo > 0xffff_fffb ? (hi + 1) >>> 0 : hi)
+  }
+  const word = (offset: number) => v.iretFrame[offset >>> 2]!
+  const cs = word(FRAME.cs.offset)
+  if (cs !== GUEST_KERNEL_CS && cs !== GUEST_USER_CS) kill(`IRET to selector 0x${cs.toString(16)}`)
+  const flags = word(FRAME.rflags.offset)
+  r.set(STATE.rax.offset, word(FRAME.rax.offset), word(FRAME.rax.offset + 4))
+  r.set(STATE.rcx.offset, word(FRAME.rcx.offset), word(FRAME.rcx.offset + 4))
+  r.set(STATE.r11.offset, word(FRAME.r11.offset), word(FRAME.r11.offset + 4))
+  r.setRip(word(FRAME.rip.offset), word(FRAME.rip.offset + 4))
+  r.setRsp(word(FRAME.rsp.offset), word(FRAME.rsp.offset + 4))
+  r.setFlags(sanitizedFlags(flags))
+  if (v.sharedPa >= 0) v.setShared(S.irqEnabled.offset, flags & FLAG_IF)
+  v.setView(cs === GUEST_USER_CS)
+}

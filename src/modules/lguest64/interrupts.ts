@@ -1,0 +1,153 @@
+import {
+  FIRST_EXTERNAL_VECTOR,
+  GUEST_KERNEL_CS,
+  GUEST_KERNEL_DS,
+  GUEST_REGS,
+  GUEST_USER_CS,
+  GUEST_USER_DS,
+  LGUEST_SHARED,
+} from "../../paravirt_ops/lguest64.ts"
+import { hexOf, isBelow } from "../../syscall/address.ts"
+import { VCPU_STATE } from "../../vcpu/index.ts"
+import { kill } from "./death.ts"
+import type { VirtualCpu64 } from "./virtualCpu.ts"
+
+/*
+ * What the guest's kernel gets to see: system calls of its processes, its own traps, and virtual interrupts. All three
+ * are the same move: kernel view, kernel stack, a frame on it, the handler's address in %rip.
+ */
+
+const S = LGUEST_SHARED.fields
+const STATE = VCPU_STATE.fields
+
+/** EFLAGS bits. */
+export const FLAG_IF = 0x200
+export const FLAG_TF = 0x100
+const FLAG_RF = 0x10000
+/** What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide. */
+const GUEST_FLAGS = 0x240dd5
+/** What it always runs with: bit 1, and interrupts on, for they are the host's. */
+const HOST_FLAGS = 0x202
+
+/** The flags register that a guest really runs with when it asks for `flags`. */
+export const sanitizedFlags = (flags: number): number => (flags & GUEST_FLAGS) | HOST_FLAGS
+
+/** The flags as the guest sees them in frames: its own bits, and IF from the word that stands for it. */
+const visibleFlags = (v: VirtualCpu64): number =>
+  (v.registers.flags & GUEST_FLAGS) | 2 | (v.sharedPa >= 0 ? v.shared(S.irqEnabled.offset) & FLAG_IF : 0)
+
+/** Chooses the stack for an event: the one given by SET_STACK when a process is interrupted, else the current one. */
+const beginFrame = (v: VirtualCpu64): void => {
+  if (v.userView) v.frames.begin(v.kernelStackLo, v.kernelStackHi)
+  else v.frames.begin(v.registers.rspLo, v.registers.rspHi)
+}
+
+const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: boolean): void => {
+  const { registers, frames } = v
+  if (frames.failed)
+    kill(`the stack at ${hexOf(frames.lo, frames.hi)}, on which an event has to be pushed, is not mapped for writing`)
+  frames.end()
+  registers.setRsp(frames.lo, frames.hi)
+  registers.setRip(lo, hi)
+  registers.setFlags(sanitizedFlags(registers.flags & ~(FLAG_TF | FLAG_RF)))
+  if (interruptsOff) v.setShared(S.irqEnabled.offset, v.shared(S.irqEnabled.offset) & ~FLAG_IF)
+  v.setView(false)
+}
+
+/** Delivers `vector` through the handler that the guest has loaded for it. */
+export const deliver = (v: VirtualCpu64, vector: number, hasError: boolean, error: number): void => {
+  const { registers, frames, guest } = v
+  if (v.sharedPa < 0) kill(`exception ${vector} before LGUEST_INIT`)
+  if (!guest.idt.present(vector)) kill(`exception ${vector} (error code 0x${error.toString(16)}) has no handler`)
+  const user = v.userView
+  beginFrame(v)
+  frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
+  frames.push(registers.rspLo, registers.rspHi)
+  frames.push(visibleFlags(v), 0)
+  frames.push(user ? GUEST_USER_CS : GUEST_KERNEL_CS, 0)
+  frames.push(registers.ripLo, registers.ripHi)
+  if (hasError) frames.push(error, 0)
+  enterHandler(v, guest.idt.lo(vector), guest.idt.hi(vector), !guest.idt.isTrap(vector))
+}
+
+/** Order in which the fields of lguest64_regs are pushed: from the last to the first. */
+const PUSHED = [
+  STATE.rdi.offset,
+  STATE.rsi.offset,
+  STATE.rdx.offset,
+  STATE.rcx.offset,
+  STATE.rax.offset,
+  STATE.r8.offset,
+  STATE.r9.offset,
+  STATE.r10.offset,
+  STATE.r11.offset,
+  STATE.rbx.offset,
+  STATE.rbp.offset,
+  STATE.r12.offset,
+  STATE.r13.offset,
+  STATE.r14.offset,
+  STATE.regs.offset,
+] as const
+
+/**
+ * Reflects a system call: "the host will load the registers back onto the guest's stack and return to the guest ... the
+ * guest will need to read the %rcx that is stored on the stack to get the %rip of the guest's process to return to".
+ */
+export const reflectSystemCall = (v: VirtualCpu64): void => {
+  const { registers, frames, guest } = v
+  if (!guest.syscallSet) kill("a system call without SET_SYSCALL")
+  const user = v.userView
+  const flags = visibleFlags(v)
+  beginFrame(v)
+  // lguest64_regs is a multiple of 8, not of 16: one empty word keeps its start aligned.
+  if (GUEST_REGS.size % 16 !== 0) frames.push(0, 0)
+  frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
+  frames.push(registers.rspLo, registers.rspHi)
+  frames.push(flags, 0)
+  frames.push(user ? GUEST_USER_CS : GUEST_KERNEL_CS, 0)
+  frames.push(registers.ripLo, registers.ripHi)
+  frames.push(registers.lo(STATE.rax.offset), registers.hi(STATE.rax.offset))
+  for (const offset of PUSHED) {
+    // SYSCALL's own %r11 shows the flags that the process had, the guest's IF in place of the host's.
+    if (offset === STATE.r11.offset) frames.push(flags, 0)
+    else frames.push(registers.lo(offset), registers.hi(offset))
+  }
+  registers.set(STATE.rcx.offset, guest.syscallLo, guest.syscallHi)
+  registers.set(STATE.r11.offset, flags & ~FLAG_IF, 0)
+  v.host.kernel.statistics.reflectedSystemCalls++
+  enterHandler(v, guest.syscallLo, guest.syscallHi, true)
+}
+
+/** Virtual interrupts that wait and are not blocked by the guest. */
+export const waiting = (v: VirtualCpu64): number =>
+  v.sharedPa < 0 ? 0 : v.pendingInterrupts & ~v.shared(S.blockedInterrupts.offset)
+
+/** Whether the guest may be interrupted where it is. */
+const interruptible = (v: VirtualCpu64): boolean => {
+  if ((v.shared(S.irqEnabled.offset) & FLAG_IF) === 0) return false
+  if (v.userView) return true
+  // Between setting the flag and the SYSCALL a hypercall must not be torn.
+  if (v.shared(S.hypercallFlag.offset) !== 0) return false
+  const { ripLo, ripHi } = v.registers
+  const at = S.noirqStart.offset
+  const to = S.noirqEnd.offset
+  return isBelow(ripLo, ripHi, v.shared(at), v.shared(at + 4)) || !isBelow(ripLo, ripHi, v.shared(to), v.shared(to + 4))
+}
+
+/** Delivers one waiting interrupt if that is possible now, and keeps `irqPending` true to what then still waits. */
+export const deliverInterrupts = (v: VirtualCpu64): void => {
+  const bits = waiting(v)
+  if (bits === 0) return
+  if (!interruptible(v)) {
+    v.setShared(S.irqPending.offset, 1)
+    return
+  }
+  const irq = 31 - Math.clz32(bits & -bits)
+  v.pendingInterrupts &= ~(1 << irq)
+  v.halted = false
+  v.host.kernel.statistics.injectedInterrupts++
+  const { log, now } = v.host.kernel
+  if (log.int) log.line(now, "int", `inject irq ${irq} at ${v.registers.ripText()}`)
+  deliver(v, FIRST_EXTERNAL_VECTOR + irq, false, 0)
+  v.setShared(S.irqPending.offset, waiting(v) !== 0 ? 1 : 0)
+}

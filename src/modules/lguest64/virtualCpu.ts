@@ -1,0 +1,353 @@
+import { EMULATE, FIXED, type FaultResult, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "../../mmu4/index.ts"
+import { CR2 } from "../../machine/core/state.ts"
+import type { Death, Pending } from "../../host/devLguest.ts"
+import type { Task } from "../../host/task.ts"
+import type { Timer } from "../../host/timers.ts"
+import type { HostX86_64, VcpuPages, VcpuRunner } from "../../host/x86_64/host.ts"
+import {
+  GUEST_KERNEL_CS,
+  GUEST_KERNEL_DS,
+  GUEST_USER_CS,
+  GUEST_USER_DS,
+  IRET_FRAME,
+  IRQ_TIMER,
+  LGUEST_SHARED,
+} from "../../paravirt_ops/lguest64.ts"
+import { EventFrames, type GuestSpace } from "../../syscall/frames.ts"
+import { hexOf, isCanonical, vpnOf } from "../../syscall/address.ts"
+import { GuestRegisters, SYSCALL_EVENT, VCPU_STATE } from "../../vcpu/index.ts"
+import { GuestKill, kill } from "./death.ts"
+import type { Guest64 } from "./guest.ts"
+import { GuardedWrite } from "./guardedWrite.ts"
+import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
+import { isPortAccess, softwareInterrupt } from "./instruction.ts"
+import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags } from "./interrupts.ts"
+import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
+
+const S = LGUEST_SHARED.fields
+const STATE = VCPU_STATE.fields
+
+const DEBUG = 1
+const GENERAL_PROTECTION = 13
+const PAGE_FAULT = 14
+/** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
+const HAS_ERROR = 0x227d00
+const FIRST_HARDWARE_VECTOR = 32
+/** What became of a page fault, for the log, by FaultKind. */
+const OUTCOMES = ["fixed", "guest fault", "mmio", "guarded write", "kill"] as const
+/** RDTSC counts simulated nanoseconds. */
+const TSC_KHZ = 1_000_000
+const ABI_VERSION = 1
+
+/*
+ * One virtual CPU of an lguest64 guest: what the module does at the two gates of its task. `prepare` makes the state page
+ * fit to be entered; `event` looks at what it says afterwards. In between, machine code runs.
+ */
+export class VirtualCpu64 implements VcpuRunner, GuestSpace {
+  readonly guest: Guest64
+  readonly host: HostX86_64
+  readonly task: Task
+  readonly registers: GuestRegisters
+  readonly frames: EventFrames
+  readonly args = new HypercallArguments()
+  /** Scratch for hypercall IRET. */
+  readonly iretFrame = new Uint32Array(IRET_FRAME.size >>> 2)
+  readonly clockEvent: Timer
+  /** Which view of its page tables the guest runs in: the host's own record of "kernel or user". */
+  userView = false
+  /** Host-physical address of the shared page, -1 before LGUEST_INIT. */
+  sharedPa = -1
+  kernelStackLo = 0
+  kernelStackHi = 0
+  /** Virtual interrupts raised and not delivered. */
+  pendingInterrupts = 0
+  nextAsync = 0
+  halted = false
+  taskSwitched = false
+  /** What the launcher's read has to return with; the guest does not run while it is set. */
+  pending: Pending | undefined
+  private kernelGsLo = 0
+  private kernelGsHi = 0
+  private userGsLo = 0
+  private userGsHi = 0
+  readonly guarded: GuardedWrite
+
+  constructor(guest: Guest64, host: HostX86_64, pages: VcpuPages) {
+    const { ram } = host.kernel
+    this.guest = guest
+    this.host = host
+    this.registers = new GuestRegisters(ram, pages.state)
+    this.frames = new EventFrames(ram, this)
+    this.task = host.createVcpuTask(pages, "vcpu 0", this)
+    this.guarded = new GuardedWrite(this)
+    this.clockEvent = { at: Infinity, fire: () => this.interrupt(IRQ_TIMER) }
+  }
+
+  // --------------------------------------------------------------------------------------------------- the gates
+  prepare(): boolean {
+    try {
+      return this.ready()
+    } catch (e) {
+      this.die(e)
+      return false
+    }
+  }
+
+  private ready(): boolean {
+    if (this.pending !== undefined) return this.sleep()
+    if (this.userView) runAsynchronous(this)
+    if (this.pendingInterrupts !== 0 && !this.guarded.active) {
+      runAsynchronous(this)
+      deliverInterrupts(this)
+    }
+    if (this.halted) return this.sleep()
+    if (!isCanonical(this.registers.ripHi)) this.returnNowhere()
+    const root = this.guest.mmu.rootFor(this.userView)
+    this.registers.set(STATE.cr3.offset, root, 0)
+    const { log, now } = this.host.kernel
+    if (log.switch)
+      log.line(
+        now,
+        "switch",
+        `enter ${this.userView ? "user" : "kernel"} at ${this.registers.ripText()} root 0x${root.toString(16)}`,
+      )
+    return true
+  }
+
+  private sleep(): boolean {
+    this.task.runnable = false
+    return false
+  }
+
+  /**
+   * IRETQ to a non-canonical address would fault in ring 0, with the guest's registers in place: the trap that x86_64 sets
+   * for every kernel that returns where it was told to. A process gets the #GP that it deserves; a kernel is killed.
+   */
+  private returnNowhere(): void {
+    if (!this.userView) kill("its kernel went on at an address that is not canonical")
+    deliver(this, GENERAL_PROTECTION, true, 0)
+  }
+
+  event(): void {
+    const { kernel } = this.host
+    kernel.statistics.worldSwitches++
+    kernel.statistics.vcpuTaken++
+    try {
+      this.handle(this.registers.vector)
+    } catch (e) {
+      this.die(e)
+    }
+  }
+
+  private handle(vector: number): void {
+    const { statistics, log, now } = this.host.kernel
+    if (log.switch) log.line(now, "switch", `leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`)
+    // Interrupts were handled by the host's own handler already.
+    if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
+    // Whatever else the instruction ran into, the page that was opened for it is closed first.
+    if (this.guarded.active && !this.guarded.end() && vector === DEBUG) return
+    if (vector === SYSCALL_EVENT) {
+      this.systemCall()
+      return
+    }
+    statistics.guestTraps[vector]!++
+    if (log.int) {
+      const what = `vector ${vector} error 0x${this.registers.error.toString(16)} at ${this.registers.ripText()}`
+      log.line(now, "int", what)
+    }
+    if (vector === PAGE_FAULT) this.pageFault()
+    else if (vector === GENERAL_PROTECTION) this.generalProtection()
+    else this.reflectTrap(vector, this.registers.error)
+  }
+
+  private die(e: unknown): void {
+    if (!(e instanceof GuestKill)) throw e
+    this.leave({ kind: "killed", death: this.death(e.message) })
+  }
+
+  death(cause: string): Death {
+    return { cause, address: this.registers.ripText(), instruction: this.instruction(), bits: 64 }
+  }
+
+  /** Gives the launcher something to do; the guest stops until it has. */
+  leave(pending: Pending): void {
+    this.pending = pending
+    this.host.kernel.asked = true
+  }
+
+  // -------------------------------------------------------------------------------------------------- the events
+  /** The question of the proposal: hypercall, or a system call of a process of the guest? */
+  private systemCall(): void {
+    const { registers: r } = this
+    // SYSCALL lost these; %rcx and %r11 hold what the processor put there.
+    const isHypercall = !this.userView && (this.sharedPa < 0 || this.shared(S.hypercallFlag.offset) !== 0)
+    if (isHypercall) {
+      if (this.sharedPa >= 0) this.setShared(S.hypercallFlag.offset, 0)
+      r.setFlags(sanitizedFlags(r.flags))
+      hypercall(this)
+    } else reflectSystemCall(this)
+  }
+
+  private reflectTrap(vector: number, error: number): void {
+    this.host.kernel.statistics.reflectedTraps++
+    deliver(this, vector, ((HAS_ERROR >>> vector) & 1) !== 0, error)
+  }
+
+  private pageFault(): void {
+    const { processor, log, now } = this.host.kernel
+    const lo = processor.word(CR2)
+    const hi = processor.word(CR2 + 4)
+    const { error } = this.registers
+    const result = this.guest.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
+    if (log.mmu)
+      log.line(now, "mmu", `fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`)
+    switch (result.kind) {
+      case FIXED:
+        return
+      case GUEST_FAULT:
+        if (this.sharedPa >= 0) {
+          this.setShared(S.cr2.offset, lo)
+          this.setShared(S.cr2.offset + 4, hi)
+        }
+        this.reflectTrap(PAGE_FAULT, result.error)
+        return
+      case MMIO:
+        if (this.userView) kill(`a process reached guest-physical 0x${result.gpa.toString(16)}, which is no memory`)
+        this.forward(PAGE_FAULT, result.gpa)
+        return
+      case EMULATE:
+        this.guarded.begin(vpnOf(lo, hi), result.gpa)
+        return
+      case KILL:
+        kill(result.reason)
+    }
+  }
+
+  private generalProtection(): void {
+    const { error } = this.registers
+    // INT n through one of the host's gates: the error code names the vector (SDM vol. 3, 6.13).
+    const vector = error >>> 3
+    if ((error & 2) !== 0 && this.guest.idt.present(vector) && (!this.userView || this.guest.idt.isUser(vector))) {
+      const length = softwareInterrupt(this.instruction(), vector)
+      if (length > 0) {
+        this.advance(length)
+        this.reflectTrap(vector, 0)
+        return
+      }
+    }
+    if (!this.userView && error === 0 && isPortAccess(this.instruction())) this.forward(GENERAL_PROTECTION, 0)
+    else this.reflectTrap(GENERAL_PROTECTION, error)
+  }
+
+  private forward(trap: 13 | 14, address: number): void {
+    this.host.kernel.statistics.forwarded++
+    this.leave({ kind: "io", trap, address, instruction: this.instruction(), bits: 64 })
+  }
+
+  // ------------------------------------------------------------------------------------------- the launcher's side
+  /** Raises a virtual interrupt. */
+  interrupt(irq: number): void {
+    this.pendingInterrupts |= 1 << irq
+    if (this.pending === undefined || this.pending.kind === "idle") this.host.kernel.wake(this.task)
+  }
+
+  /** The launcher could not carry out an instruction: the guest gets an exception for it. */
+  injectTrap(vector: number, error: number): void {
+    this.pending = undefined
+    try {
+      this.reflectTrap(vector, error)
+    } catch (e) {
+      this.die(e)
+    }
+  }
+
+  /** LGUEST_INIT. */
+  initialize(gpa: number): void {
+    const { ram, now } = this.host.kernel
+    this.sharedPa = this.guest.base + gpa
+    ram.write32(this.sharedPa + S.tscKhz.offset, TSC_KHZ)
+    ram.write32(this.sharedPa + S.vcpuIndex.offset, 0)
+    ram.write32(this.sharedPa + S.abiVersion.offset, ABI_VERSION)
+    ram.write64(this.sharedPa + S.reservedStart.offset, HOST_START_LO, HOST_START_HI)
+    ram.write64(this.sharedPa + S.reservedEnd.offset, HOST_END_LO, HOST_END_HI)
+    this.guest.writeTime(this.sharedPa, now)
+  }
+
+  // ---------------------------------------------------------------------------------------------- the shared page
+  shared(offset: number): number {
+    return this.host.kernel.ram.read32(this.sharedPa + offset)
+  }
+
+  setShared(offset: number, value: number): void {
+    this.host.kernel.ram.write32(this.sharedPa + offset, value)
+  }
+
+  // ---------------------------------------------------------------------------------------------------- the views
+  /** Kernel or user: selectors and GS base go with the view; the root is chosen at entry. */
+  setView(user: boolean): void {
+    this.userView = user
+    if (user) {
+      this.registers.setSelectors(GUEST_USER_CS, GUEST_USER_DS)
+      this.registers.set(STATE.gsBase.offset, this.userGsLo, this.userGsHi)
+    } else {
+      this.registers.setSelectors(GUEST_KERNEL_CS, GUEST_KERNEL_DS)
+      this.registers.set(STATE.gsBase.offset, this.kernelGsLo, this.kernelGsHi)
+    }
+  }
+
+  setKernelGs(lo: number, hi: number): void {
+    this.kernelGsLo = lo
+    this.kernelGsHi = hi
+    this.setView(this.userView)
+  }
+
+  setUserGs(lo: number, hi: number): void {
+    this.userGsLo = lo
+    this.userGsHi = hi
+    this.setView(this.userView)
+  }
+
+  // ------------------------------------------------------------------------------------------------ guest memory
+  kernelPage(vpn: number, write: boolean): number {
+    const result = this.guest.mmu.translate(vpn, 0, write ? PF_WRITE : 0, false)
+    return result.kind === FIXED ? this.guest.base + result.gpa : -1
+  }
+
+  wrote(pa: number, bytes: number): void {
+    this.guest.shadow.memoryWritten(pa - this.guest.base, bytes)
+  }
+
+  /** The result of a call to the MMU that may find the guest's tables impossible. */
+  checked(result: FaultResult): void {
+    if (result.kind === KILL) kill(result.reason)
+  }
+
+  /** 32 bits of the guest kernel's memory, for a frame that it must have mapped. `lo` is 4-byte aligned or nearly so. */
+  kernelRead32(lo: number, hi: number): number {
+    const page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
+    if (page < 0 || (lo & 0xfff) > 0xffc) kill(`a frame at ${hexOf(lo, hi)}, which is not mapped whole`)
+    return this.host.kernel.ram.read32(page + (lo & 0xfff))
+  }
+
+  /** Up to 15 bytes at the instruction pointer, fewer where the next page is not mapped. */
+  instruction(): Uint8Array {
+    const { ram } = this.host.kernel
+    const bytes = new Uint8Array(15)
+    let { ripLo: lo, ripHi: hi } = this.registers
+    let page = -1
+    for (let i = 0; i < bytes.length; i++) {
+      if (i === 0 || (lo & 0xfff) === 0) page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
+      if (page < 0) return bytes.subarray(0, i)
+      bytes[i] = ram.read8(page + (lo & 0xfff))
+      lo = (lo + 1) >>> 0
+      if (lo === 0) hi = (hi + 1) >>> 0
+    }
+    return bytes
+  }
+
+  advance(length: number): void {
+    const { registers: r } = this
+    const lo = r.ripLo + length
+    r.setRip(lo >>> 0, (r.ripHi + (lo > 0xffff_ffff ? 1 : 0)) >>> 0)
+  }
+}

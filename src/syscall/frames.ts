@@ -1,0 +1,67 @@
+import type { Ram } from "../machine/ram.ts"
+import { vpnOf } from "./address.ts"
+
+/*
+ * Reflecting: making an event look to the guest's kernel as if the hardware had delivered it. That is pushing words on its
+ * stack through its own page tables, with the rights that it has itself, and nothing else.
+ */
+
+/** A guest's address space as its kernel sees it. */
+export interface GuestSpace {
+  /** Host-physical address of the page, as a write (or read) by the guest's kernel would reach it; -1 if it may not. */
+  kernelPage(vpn: number, write: boolean): number
+  /** Host-physical [pa, pa + bytes), in one page of the guest, has been written in the guest's name. */
+  wrote(pa: number, bytes: number): void
+}
+
+/** Pushes 64-bit words on a guest kernel's stack, downwards from where `begin` was told. */
+export class EventFrames {
+  private readonly ram: Ram
+  private readonly space: GuestSpace
+  private vpn = -1
+  private page = -1
+  /** Offset behind the last byte written in the current page. */
+  private top = 0
+  /** The stack pointer so far. */
+  lo = 0
+  hi = 0
+  /** Whether some word could not be written; what was pushed after it went nowhere. */
+  failed = false
+
+  constructor(ram: Ram, space: GuestSpace) {
+    this.ram = ram
+    this.space = space
+  }
+
+  /** Starts at the stack pointer hi:lo, aligned down to 16 as the processor does (SDM vol. 3, 6.14.2). */
+  begin(lo: number, hi: number): void {
+    this.lo = (lo & ~15) >>> 0
+    this.hi = hi
+    this.vpn = -1
+    this.failed = false
+  }
+
+  push(lo: number, hi: number): void {
+    if (this.lo < 8) this.hi = (this.hi - 1) >>> 0
+    this.lo = (this.lo - 8) >>> 0
+    const vpn = vpnOf(this.lo, this.hi)
+    if (vpn !== this.vpn) {
+      this.flush(0)
+      this.vpn = vpn
+      this.top = (this.lo & 0xfff) + 8
+      this.page = this.space.kernelPage(vpn, true)
+    }
+    if (this.page < 0) this.failed = true
+    else this.ram.write64(this.page + (this.lo & 0xfff), lo, hi)
+  }
+
+  /** The frame is complete: whoever watches the guest's memory is told. */
+  end(): void {
+    this.flush(this.lo & 0xfff)
+    this.vpn = -1
+  }
+
+  private flush(bottom: number): void {
+    if (this.vpn >= 0 && this.page >= 0) this.space.wrote(this.page + bottom, this.top - bottom)
+  }
+}
