@@ -1,0 +1,74 @@
+import { ApicClock } from "../../host/apicClock.ts"
+import type { LguestDevice } from "../../host/devLguest.ts"
+import type { EventLog } from "../../host/eventLog.ts"
+import type { HostKernel } from "../../host/kernel.ts"
+import { HostX86_64 } from "../../host/x86_64/host.ts"
+import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
+import { Chipset } from "../../machine/chipset/index.ts"
+import { ATT_NMI } from "../../machine/core/state.ts"
+import { Machine } from "../../machine/machine.ts"
+import { Lguest64Device } from "./index.ts"
+
+/*
+ * An x86_64 PC with a host on it that has the lguest64 module loaded, one process of its own, and room for one guest.
+ */
+
+export interface HostedConfig {
+  /** The compiled core (dist/machine/core.wasm). */
+  readonly core: WebAssembly.Module
+  /** Bytes of the guest's memory, a multiple of 4096. */
+  readonly guestBytes: number
+  /** Milliseconds since 1970 at simulated time 0. */
+  readonly startMs: number
+  readonly log: EventLog
+}
+
+export interface Hosted {
+  readonly machine: Machine
+  readonly kernel: HostKernel
+  readonly device: LguestDevice
+  /** Host-physical address of the guest's memory: what the launcher has mapped. */
+  readonly guestBase: number
+}
+
+/** Most shadow pages of a guest, and memory for everything else that the host keeps. */
+const SHADOW_LIMIT = 4096
+const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
+
+export const bootLguest64 = (config: HostedConfig): Hosted => {
+  const processor = () => machine.processors[0]!
+  const chipset: Chipset = new Chipset({
+    processors: 1,
+    now: () => processor().now,
+    pins: {
+      setIntr: (_cpu, level) => processor().setIntr(level),
+      nmi: () => processor().attend(ATT_NMI),
+      init: () => undefined,
+      startUp: () => undefined,
+    },
+    power: { powerOff: () => undefined, reset: () => undefined },
+    serial: () => undefined,
+    startSeconds: Math.floor(config.startMs / 1000),
+    memoryBytes: HOST_BYTES,
+  })
+  const machine: Machine = Machine.create({
+    core: config.core,
+    ramBytes: HOST_BYTES + config.guestBytes,
+    processors: 1,
+    bus: chipset,
+  })
+  const clock = new ApicClock(chipset, {
+    timer: TIMER_VECTOR,
+    reschedule: RESCHEDULE_VECTOR,
+    spurious: SPURIOUS_VECTOR,
+  })
+  const host = new HostX86_64(machine, clock, config.log, HOST_BYTES)
+  host.startProcess()
+  const device = new Lguest64Device(host, {
+    base: HOST_BYTES,
+    bytes: config.guestBytes,
+    startMs: config.startMs,
+    shadowLimit: SHADOW_LIMIT,
+  })
+  return { machine, kernel: host.kernel, device, guestBase: HOST_BYTES }
+}
