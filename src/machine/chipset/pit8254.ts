@@ -42,8 +42,9 @@ export class PitChannel {
   private gate = true
   /** The clock at which `count` was (or will be) in the counting element. In modes 1 and 5: at the last trigger. */
   private origin = 0
-  /** Modes 1 and 5 count only once triggered. */
+  /** Modes 1 and 5 count only once triggered; mode 1 triggered again during its pulse goes on with it. */
   private triggered = false
+  private retriggered = false
   /** Clocks counted when the gate (modes 0, 4) or a half-written count (mode 0) stopped the counter; -1: it counts. */
   private stopped = -1
   /** Modes 2 and 3: the count that takes over at clock `switchAt` (0: none). Modes 1, 5: at the next trigger. */
@@ -100,7 +101,7 @@ export class PitChannel {
       case 0:
         return t >= this.count
       case 1:
-        return t < 0 || t >= this.count
+        return t < 0 ? !this.retriggered : t >= this.count
       case 2:
         return !this.gate || t < 0 || this.count < 2 || t % this.count !== this.count - 1
       case 3:
@@ -119,7 +120,8 @@ export class PitChannel {
       case 0:
         return t < this.count ? this.origin + this.count : Infinity
       case 1: // falls on the clock after the trigger
-        return t < 0 ? this.origin : t < this.count ? this.origin + this.count : Infinity
+        if (t < 0 && !this.retriggered) return this.origin
+        return t < this.count ? this.origin + this.count : Infinity
       case 2:
       case 3: {
         if (!this.gate || this.count < 2) return Infinity
@@ -252,6 +254,7 @@ export class PitChannel {
     }
     if (!high) return
     // A rising edge reloads modes 2 and 3 and triggers modes 1 and 5.
+    this.retriggered = this.mode === 1 && !this.output(clock)
     if (this.next !== 0) {
       this.count = this.next
       this.next = 0
@@ -270,6 +273,9 @@ const SYSTEM_OUT2 = 0x20
 /** Counter 1 asked for a refresh of dynamic memory every 15.085 µs; the bit still toggles at that rate. */
 const REFRESH_NS = 15_085
 
+/** Counter 0, both bytes, mode 3. */
+const FIRMWARE_MODE = 0x36
+
 const PORT = 0x40
 const CONTROL_PORT = 0x43
 const SYSTEM_PORT = 0x61
@@ -281,13 +287,17 @@ export class Pit8254 {
   private speaker = 0
   /** Clock up to which counter 0's output has been shown to the interrupt controller, and the level shown. */
   private shown = 0
-  private level = false
+  private level = true
 
   /** @param irq OUT of counter 0; @param now simulated nanoseconds. */
   constructor(now: () => number, irq: (level: boolean) => void) {
     this.now = now
     this.irq = irq
-    this.channels[2].setGate(false, 0) // bit 0 of port 0x61, which starts at 0
+    // As firmware leaves it: counter 0 makes a square wave of 18.2 Hz; bit 0 of port 0x61, counter 2's gate, is 0.
+    this.channels[0].control(FIRMWARE_MODE, 0)
+    this.channels[0].write(0, 0)
+    this.channels[0].write(0, 0)
+    this.channels[2].setGate(false, 0)
   }
 
   read(port: number): number {
