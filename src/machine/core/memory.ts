@@ -12,13 +12,14 @@ import {
   META_VERSION_STEP,
   MODE,
   MODE_64,
+  MSR_EFER,
   PENDING_DEBUG,
   SEG_DS,
   TLB_BASE,
   TLB_GENERATION,
   WATCH,
 } from "./state";
-import { PF_FETCH, PF_USER, PF_WRITE, V_AC } from "./arch";
+import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC } from "./arch";
 import { raise } from "./fault";
 import { metaAddress } from "./paging";
 import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, mmioPhysical, translateAccess } from "./tlb";
@@ -78,7 +79,8 @@ function rights(): u32 {
 /** The address that follows the page of `linear`: 32-bit addresses wrap. */
 function nextPage(linear: u64, system: bool): u64 {
   const next = (linear & PAGE_MASK) + 0x1000;
-  return next == 0x100000000 && !system && load<u32>(cpu, MODE) != MODE_64 ? 0 : next;
+  if (next != 0x100000000 || load<u32>(cpu, MODE) == MODE_64) return next;
+  return system && (load<u64>(cpu, MSR_EFER) & EFER_LMA) != 0 ? next : 0;
 }
 
 /** A device's register; all ones above 4 GiB, where nothing answers. */
@@ -176,7 +178,7 @@ function checkAlignment(linear: u64, size: u32): void {
   if (load<u32>(cpu, ALIGN) != 0 && (<u32>linear & (size - 1)) != 0) raise(V_AC, 0);
 }
 
-function loadSlow(linear: u64, size: u32, seg: u32): u64 {
+export function loadSlow(linear: u64, size: u32, seg: u32): u64 {
   if (load<u32>(cpu, ALIGN) != 0) probe(linear, size, false, seg);
   checkAlignment(linear, size);
   const value = loadAccess(linear, size, seg, rights(), false);
@@ -184,7 +186,7 @@ function loadSlow(linear: u64, size: u32, seg: u32): u64 {
   return value;
 }
 
-function storeSlow(linear: u64, value: u64, size: u32, seg: u32): void {
+export function storeSlow(linear: u64, value: u64, size: u32, seg: u32): void {
   if (load<u32>(cpu, ALIGN) != 0) probe(linear, size, true, seg);
   checkAlignment(linear, size);
   storeAccess(linear, value, size, seg, rights() | PF_WRITE, false);

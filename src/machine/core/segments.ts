@@ -171,6 +171,13 @@ export let descAt: u64 = 0;
 /** Bits 63..32 of the base of a 16-byte system descriptor. */
 let descUpper: u32 = 0;
 
+/** Makes a descriptor that was read earlier the one at hand again. */
+export function useDescriptor(low: u32, high: u32, at: u64): void {
+  descLow = low;
+  descHigh = high;
+  descAt = at;
+}
+
 /** Reads the descriptor that `selector` names; false when it lies outside of its table. */
 export function peekDescriptor(selector: u32): bool {
   let base: u64;
