@@ -1,7 +1,8 @@
 import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
-import { bootParams, SUBARCH_PC } from "./bootParams.ts"
+import { SUBARCH_PC } from "./bootParams.ts"
 import { Chipset } from "./chipset/index.ts"
 import * as S from "./core/state.ts"
+import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "./load.ts"
 import { Machine } from "./machine.ts"
 import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
 
@@ -9,19 +10,6 @@ import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
  * A native PC: memory, processor, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
  * No hypervisor and no firmware: what a PC's firmware would have set up is set up here, from outside.
  */
-
-/** A kernel image after its file format has been dealt with: bytes at physical addresses. */
-export interface KernelImage {
-  readonly arch: "i386" | "x86_64"
-  /** Physical address of the first instruction. */
-  readonly entry: number
-  readonly segments: ReadonlyArray<{
-    readonly address: number
-    readonly bytes: Uint8Array
-    /** Bytes in memory; those after `bytes` are zero. */
-    readonly memoryBytes: number
-  }>
-}
 
 export interface NativePcConfig {
   /** The compiled core (dist/machine/core.wasm). */
@@ -51,18 +39,9 @@ export type PcEvent =
   /** The guest gave a device something impossible. */
   | { readonly kind: "killed"; readonly reason: string }
 
-/** The image, command line or initrd does not fit the machine. */
-export class BootError extends Error {
-  override readonly name = "BootError"
-}
-
-/** What lies below the kernel, whose lowest address is 64 KiB. */
+/** What lies below the kernel besides what load.ts puts there. */
 const GDT_AT = 0x1000
-const BOOT_PARAMS_AT = 0x2000
-const CMDLINE_AT = 0x3000
 const PAGE_TABLES_AT = 0x8000
-const KERNEL_LOWEST = 0x1_0000
-const CMDLINE_LONGEST = 2047
 
 const CODE = 0x10
 const DATA = 0x18
@@ -133,7 +112,15 @@ export class NativePc {
     pci.plug(new VirtioPci(this.console, new GuestMemory(this.machine.ram, 0, config.memoryBytes)), CONSOLE_IRQ)
     // PCI interrupts are level-triggered; firmware says so to the interrupt controller.
     this.chipset.pic.write(0x4d1, 1 << (CONSOLE_IRQ & 7))
-    this.load(config)
+    loadKernel({
+      ram: this.machine.ram,
+      base: 0,
+      memoryBytes: config.memoryBytes,
+      kernel: config.kernel,
+      cmdline: config.cmdline,
+      initrd: config.initrd,
+      subarch: SUBARCH_PC,
+    })
     this.powerOn(config.kernel)
   }
 
@@ -142,40 +129,6 @@ export class NativePc {
   }
 
   // ------------------------------------------------------------------------------------------------- boot state
-  private load(config: NativePcConfig): void {
-    const { ram } = this.machine
-    const initrd = config.initrd ?? new Uint8Array(0)
-    // At the top of memory, page-aligned.
-    const initrdAt = initrd.length ? (config.memoryBytes - initrd.length) & ~0xfff : config.memoryBytes
-    const cmdline = new TextEncoder().encode(config.cmdline)
-    if (cmdline.length > CMDLINE_LONGEST)
-      throw new BootError(`the command line has ${cmdline.length} bytes; ${CMDLINE_LONGEST} is the longest`)
-    for (const { address, bytes, memoryBytes } of config.kernel.segments) {
-      const end = address + Math.max(memoryBytes, bytes.length)
-      if (address < KERNEL_LOWEST)
-        throw new BootError(`the kernel's segment at 0x${address.toString(16)} is below 64 KiB, where boot data lies`)
-      if (end > initrdAt)
-        throw new BootError(
-          `the kernel's segment at 0x${address.toString(16)} ends at 0x${end.toString(16)}, past the ` +
-            `${Math.floor(initrdAt / 1024)} KiB of memory that the initrd leaves`,
-        )
-      ram.copyIn(address, bytes)
-    }
-    if (initrdAt < KERNEL_LOWEST) throw new BootError(`an initrd of ${initrd.length} bytes does not fit into memory`)
-    if (initrd.length) ram.copyIn(initrdAt, initrd)
-    ram.copyIn(CMDLINE_AT, cmdline)
-    ram.copyIn(
-      BOOT_PARAMS_AT,
-      bootParams({
-        memoryBytes: config.memoryBytes,
-        cmdlineAddress: CMDLINE_AT,
-        initrdAddress: initrd.length ? initrdAt : 0,
-        initrdBytes: initrd.length,
-        subarch: SUBARCH_PC,
-      }),
-    )
-  }
-
   private powerOn(kernel: KernelImage): void {
     const { ram } = this.machine
     const cpu = this.processor
