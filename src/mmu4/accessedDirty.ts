@@ -1,0 +1,35 @@
+import { A, D } from "./entries.ts"
+import type { ShadowState } from "./state.ts"
+import type { GuestWalk } from "./vcpuState.ts"
+
+/*
+ * Accessed and dirty flags of the guest's entries (SDM vol. 3, 4.8). The shadow's own flags never flow back: instead no
+ * spte exists before the guest's A flags are set, and none is writable before the guest's D flag is. A guest that clears
+ * a flag and flushes loses the spte, or its right to write, at the resync; the next access comes here again.
+ */
+
+/** Sets flags in one entry of the walk; false when the guest has changed the entry under it. */
+const setFlags = (s: ShadowState, w: GuestWalk, level: number, flags: number): boolean => {
+  const seen = w.lo[level]!
+  if ((seen & flags) === flags) return true
+  const at = s.hostAddress(w.gpa[level]!)
+  let expected = seen
+  for (;;) {
+    const found = s.memory.compareExchange32(at, expected, (expected | flags) >>> 0)
+    if (found === expected) {
+      w.lo[level] = (expected | flags) >>> 0
+      return true
+    }
+    // The same entry may serve several levels (a table that maps itself): then it was this walk that set A.
+    if (((found ^ seen) & ~(A | D)) !== 0) return false
+    expected = found
+  }
+}
+
+/** Sets A on the path and, for a store, D on the mapping entry. False: walk again. */
+export const commitFlags = (s: ShadowState, w: GuestWalk, write: boolean): boolean => {
+  for (let level = 4; level > w.leafLevel; level--) if (!setFlags(s, w, level, A)) return false
+  if (!setFlags(s, w, w.leafLevel, write ? A | D : A)) return false
+  w.dirty = (w.lo[w.leafLevel]! & D) !== 0
+  return true
+}

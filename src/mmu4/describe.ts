@@ -1,0 +1,71 @@
+import { ENTRIES, ENTRY_BYTES, frameOf, indexAt, mapsPage, P, reservedLo } from "./entries.ts"
+import type { DescribedEntry, Description } from "./interface.ts"
+import { roleName } from "./roles.ts"
+import { currentRoot } from "./root.ts"
+import { addressOf } from "./spte.ts"
+import { ENTRY_LEAF, ENTRY_W, ENTRY_X, PAGE_UNSYNC, type ShadowState } from "./state.ts"
+
+/*
+ * Walks for people: the guest's tables and the shadow side by side. Nothing is changed.
+ */
+
+const hex = (n: number): string => `0x${n.toString(16)}`
+
+const describeGuest = (s: ShadowState, pgdGfn: number, vpn: number): DescribedEntry[] => {
+  const entries: DescribedEntry[] = []
+  let table = pgdGfn
+  for (let level = 4; level >= 1; level--) {
+    const hfn = s.hostFrame(table)
+    if (hfn < 0) return entries
+    const offset = indexAt(vpn, level) * ENTRY_BYTES
+    const lo = s.memory.read32(hfn * 4096 + offset)
+    const hi = s.memory.read32(hfn * 4096 + offset + 4)
+    const reserved = (lo & reservedLo(lo, level)) !== 0 || (hi & s.reservedHi) !== 0
+    const present = (lo & P) !== 0
+    const leaf = mapsPage(lo, level)
+    const what = leaf ? "gfn" : "table of gfn"
+    const note = !present ? "not present" : reserved ? "reserved bit set" : `${what} ${hex(frameOf(lo, hi))}`
+    entries.push({ level, address: table * 4096 + offset, lo, hi, note })
+    if (!present || reserved || leaf) return entries
+    table = frameOf(lo, hi)
+  }
+  return entries
+}
+
+const describeShadow = (s: ShadowState, root: number, vpn: number): DescribedEntry[] => {
+  const entries: DescribedEntry[] = []
+  let sp = root
+  for (let level = 4; level >= 1; level--) {
+    const id = sp * ENTRIES + indexAt(vpn, level)
+    const address = addressOf(s, id)
+    const lo = s.memory.read32(address)
+    const hi = s.memory.read32(address + 4)
+    const info = s.entryInfo[id]!
+    const target = s.entryTarget[id]!
+    if (info === 0) {
+      entries.push({ level, address, lo, hi, note: lo === 0 ? "empty" : "the host's" })
+      return entries
+    }
+    if ((info & ENTRY_LEAF) !== 0) {
+      const rights = `${(info & ENTRY_W) !== 0 ? " W" : ""}${(info & ENTRY_X) !== 0 ? " X" : ""}`
+      entries.push({ level, address, lo, hi, note: `gfn ${hex(target)}${rights}` })
+      return entries
+    }
+    const unsync = (s.pageFlags[target]! & PAGE_UNSYNC) !== 0 ? " unsync" : ""
+    const note = `table of gfn ${hex(s.pageGfn[target]!)} {${roleName(s.pageRole[target]!)}${unsync}}`
+    entries.push({ level, address, lo, hi, note })
+    sp = target
+  }
+  return entries
+}
+
+/** See ShadowMmu.describe. */
+export const describe = (s: ShadowState, vcpu: number, vpn: number, userView: boolean): Description => {
+  const v = s.vcpus[vcpu]!
+  const root = currentRoot(s, v, userView)
+  return {
+    vpn,
+    guest: v.linear ? [] : describeGuest(s, v.pgdGfn, vpn),
+    shadow: root < 0 ? [] : describeShadow(s, root, vpn),
+  }
+}

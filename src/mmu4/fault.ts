@@ -1,0 +1,148 @@
+import { blockBase, ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
+import { markUsed, obtainPage } from "./create.ts"
+import { mayBeHuge } from "./hugePages.ts"
+import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "./interface.ts"
+import { mayWrite } from "./protect.ts"
+import { directAccess, leafRights } from "./refresh.ts"
+import { directRole, tableRole } from "./roles.ts"
+import { ensureRoot } from "./root.ts"
+import { dropEntry, linkTable, setLeaf } from "./spte.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, type ShadowState } from "./state.ts"
+import { makeUnsync } from "./unsync.ts"
+import type { GuestWalk, Result, VcpuState } from "./vcpuState.ts"
+import { walkGuest } from "./walk.ts"
+
+/*
+ * A page fault, from the guest walk to the spte: walk the guest's tables; follow or make the shadow pages along the same
+ * path; set the last spte.
+ */
+
+/** Level of the spte that is to map the walk's page: 2 where a large page may stay large. */
+const targetLevel = (s: ShadowState, w: GuestWalk): number => (w.leafLevel >= 2 && mayBeHuge(s, w.gfn) ? 2 : 1)
+
+/** The shadow page that the spte `id` of `level` ought to refer to for this walk; made and linked if it does not. */
+const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userView: boolean): number => {
+  const direct = level <= w.leafLevel
+  const below = level - 1
+  const gfn = direct ? blockBase(w.gfn, below) : w.table[below]!
+  const role = direct
+    ? directRole(below, directAccess(w.access, w.dirty))
+    : tableRole(below, w.accessAt[level]!, userView)
+  if ((s.entryInfo[id]! & ENTRY_TABLE) !== 0) {
+    const child = s.entryTarget[id]!
+    if (s.pageGfn[child] === gfn && s.pageRole[child] === role && s.pageGeneration[child] === s.generation) {
+      markUsed(s, child)
+      return child
+    }
+  }
+  dropEntry(s, id)
+  const child = obtainPage(s, gfn, role)
+  if (direct && below === 1) s.stats.split++
+  linkTable(s, id, child)
+  return child
+}
+
+/** Sets the last spte and counts the fault by what it was. True: the store may go ahead; false: emulate it. */
+const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write: boolean): boolean => {
+  const gfn = level === 1 ? w.gfn : w.gfn - (w.gfn % FRAMES_PER_ENTRY[level]!)
+  const faults = s.stats.shadowFaults
+  let rights = leafRights(w.access, w.dirty)
+  let unsync = false
+  if ((rights & ENTRY_W) !== 0 && level === 1 && !mayWrite(s, gfn)) {
+    unsync = write && makeUnsync(s, gfn)
+    if (!unsync) rights &= ~ENTRY_W
+  }
+  const before = s.entryInfo[id]!
+  const same = (before & ENTRY_LEAF) !== 0 && s.entryTarget[id] === gfn
+  setLeaf(s, id, gfn, s.hostFrame(gfn), rights)
+  if (level === 2 && !same) s.stats.huge++
+  if (write && (rights & ENTRY_W) === 0) {
+    faults.emulate++
+    return false
+  }
+  if (unsync) faults.unsync++
+  else if (same && s.entryInfo[id] === before) faults.spurious++
+  else if (same && write) faults.dirty++
+  else faults.fill++
+  return true
+}
+
+/** Makes the shadow map what the walk found. False: the store has to be emulated. */
+const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userView: boolean): boolean => {
+  const w = v.walk
+  s.stamp++
+  let sp = ensureRoot(s, v, userView)
+  markUsed(s, sp)
+  let level = 4
+  // The tables made on the way may lie in the very block that is to be mapped: ask again at each level.
+  while (level > targetLevel(s, w)) {
+    sp = descend(s, w, sp * ENTRIES + indexAt(vpn, level), level, userView)
+    level--
+  }
+  return setLast(s, w, sp * ENTRIES + indexAt(vpn, level), level, write)
+}
+
+const killed = (s: ShadowState, r: Result, reason: string): Result => {
+  s.stats.shadowFaults.kill++
+  r.set(KILL, 0, 0)
+  r.reason = reason
+  return r
+}
+
+/** The answer for a guest whose tables lead out of its memory. */
+export const badTable = (s: ShadowState, r: Result, frame: number): Result =>
+  killed(s, r, `page table frame 0x${frame.toString(16)} is out of its memory (0x${s.frameCount.toString(16)} frames)`)
+
+/** Walks for the host are not run again by the guest; one that fails so often is made to fail by the guest. */
+const TRANSLATE_ATTEMPTS = 64
+
+/** See VcpuMmu.translate. */
+export const translate = (
+  s: ShadowState,
+  v: VcpuState,
+  vpn: number,
+  offset: number,
+  access: number,
+  userView: boolean,
+): Result => {
+  const w = v.walk
+  const r = v.result
+  for (let attempt = 1; !walkGuest(s, v, vpn, access, userView); attempt++)
+    if (attempt === TRANSLATE_ATTEMPTS) return killed(s, r, "page tables keep changing under a walk")
+  if (w.outcome === GUEST_FAULT) return r.set(GUEST_FAULT, w.error, 0)
+  if (w.outcome === KILL) return badTable(s, r, w.badFrame)
+  return r.set(s.hostFrame(w.gfn) < 0 ? MMIO : FIXED, 0, w.gfn * 4096 + offset)
+}
+
+/** See VcpuMmu.pageFault. */
+export const pageFault = (
+  s: ShadowState,
+  v: VcpuState,
+  vpn: number,
+  offset: number,
+  error: number,
+  userView: boolean,
+): Result => {
+  const w = v.walk
+  const r = v.result
+  const faults = s.stats.shadowFaults
+  if (!walkGuest(s, v, vpn, error, userView)) {
+    faults.spurious++
+    return r.set(FIXED, 0, 0)
+  }
+  if (w.outcome === GUEST_FAULT) {
+    faults.guest++
+    return r.set(GUEST_FAULT, w.error, 0)
+  }
+  if (w.outcome === KILL) return badTable(s, r, w.badFrame)
+  const gpa = w.gfn * 4096 + offset
+  if (s.hostFrame(w.gfn) < 0) {
+    faults.mmio++
+    return r.set(MMIO, 0, gpa)
+  }
+  const done = fill(s, v, vpn, (error & PF_WRITE) !== 0, userView)
+  s.flushIfPending()
+  // What this processor's TLB holds for the page may be older and narrower.
+  s.flushers[v.index]!.flushPage(vpn)
+  return r.set(done ? FIXED : EMULATE, 0, gpa)
+}

@@ -1,0 +1,99 @@
+import { describe } from "./describe.ts"
+import { entryChanged, guestWrite, memoryWritten, unprotect } from "./emulate.ts"
+import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "./interface.ts"
+import { reclaimPages } from "./reclaim.ts"
+import { ShadowState } from "./state.ts"
+import { ShadowVcpu } from "./vcpu.ts"
+import { findEntry } from "./walk.ts"
+import { destroy, zapAll, zapFrame } from "./zap.ts"
+
+/*
+ * The 4-level shadow MMU. The guest keeps page tables from its virtual to its "physical" addresses; the processor needs
+ * tables from virtual to real ones. This room makes the second from the first, a piece at a time, as the guest's accesses
+ * fault, and keeps them true. It trusts nothing in guest memory: entries are read, checked, and may change the next
+ * moment. It never gives the guest a host frame that is not behind one of its own.
+ *
+ * Invariants, whenever no call is in progress (tests/mmu4 is named after them):
+ *
+ *  1. CONFINEMENT. A leaf maps the host frame that gfnToHfn gives for a guest frame; any other spte refers to a live
+ *     shadow page. Only the host's slots of roots hold anything else.
+ *  2. AGREEMENT. An spte, its columns, and its place in the reverse map (leaves) or parent list (tables) say the same.
+ *  3. TRUTH. An spte in a page that is not unsync allows nothing that its guest entry and role do not allow now. In an
+ *     unsync page it allows nothing that they did not allow at some time since the last flush for its address.
+ *  4. PROTECTION. A frame with a shadow page that is not unsync is mapped writable by no spte, and no 2 MiB spte covers a
+ *     frame with any. Shadows of one frame are all unsync, and then of level 1, or none is.
+ *  5. ACCESSED, DIRTY. An spte exists only if the guest's A flags were set on the path, and is writable only if D was.
+ *  6. VIEWS. The user view maps only pages whose guest entries all have U set; the kernel view does not look at U. Both
+ *     run at ring 3, so all sptes have U set.
+ *  7. TLB. No processor's TLB holds more than the shadow does: every removal or narrowing is flushed before the call ends
+ *     (and before a frame gets another use).
+ *  8. BOUND. There are never more shadow pages than the limit, and never too few to resolve a fault.
+ *  9. PROGRESS. When a fault is FIXED, the access succeeds.
+ *
+ * Mechanisms, in the order in which an access meets them: walk.ts and accessedDirty.ts (the guest's walk), fault.ts (walk
+ * to spte), hugePages.ts, create.ts with hash.ts and roles.ts (find or make shadow pages), reclaim.ts (the limit),
+ * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts (the two ways
+ * in which a guest's stores to its tables reach the shadow), refresh.ts (one spte follows its guest entry), flush.ts,
+ * root.ts, zap.ts, describe.ts.
+ */
+
+export class Mmu4 implements ShadowMmu {
+  readonly vcpus: readonly VcpuMmu[]
+  readonly stats: MmuStats
+  /** For tests and monitors, to be read. */
+  readonly state: ShadowState
+
+  constructor(config: ShadowMmuConfig) {
+    const s = new ShadowState(config)
+    this.state = s
+    this.stats = s.stats
+    this.vcpus = s.vcpus.map((v) => new ShadowVcpu(s, v))
+  }
+
+  guestWrite(gpa: number, size: number, lo: number, hi: number): boolean {
+    return guestWrite(this.state, gpa, size, lo, hi)
+  }
+
+  entryChanged(gpa: number): void {
+    entryChanged(this.state, gpa)
+  }
+
+  memoryWritten(gpa: number, bytes: number): void {
+    memoryWritten(this.state, gpa, bytes)
+  }
+
+  entryAddress(pgdGpa: number, vpn: number): number {
+    const gfn = Math.floor(pgdGpa / 4096)
+    return gfn >= 0 ? findEntry(this.state, gfn, vpn) : -1
+  }
+
+  unprotect(gpa: number): boolean {
+    return unprotect(this.state, gpa)
+  }
+
+  zapFrame(gfn: number): void {
+    zapFrame(this.state, gfn)
+  }
+
+  zapAll(): void {
+    zapAll(this.state)
+  }
+
+  reclaim(pages: number): number {
+    this.state.stamp++
+    return reclaimPages(this.state, pages)
+  }
+
+  destroy(): void {
+    destroy(this.state)
+  }
+
+  describe(vcpu: number, vpn: number, userView: boolean): Description {
+    return describe(this.state, vcpu, vpn, userView)
+  }
+}
+
+/** A KVM-style shadow MMU; throws BadMmuConfig. */
+export const createShadowMmu = (config: ShadowMmuConfig): Mmu4 => new Mmu4(config)
+
+export * from "./interface.ts"

@@ -1,0 +1,214 @@
+/*
+ * What a shadow MMU needs from its surroundings and what it gives. The KVM-style MMU of this folder is one
+ * implementation; throw-away, on-demand and direct MMUs are its siblings behind the same interfaces.
+ *
+ * Words: gpa and gfn are the guest's physical address and frame; hpa and hfn the host's; vpn is bits 12..47 of a
+ * virtual address as a plain number (36 bits: divide, never shift); an spte is an entry of a shadow table.
+ */
+
+/** Physical memory as the host kernel sees it; the machine's Ram is one. Addresses are bytes; values are unsigned. */
+export interface PhysicalMemory {
+  read32(pa: number): number
+  write8(pa: number, value: number): void
+  write16(pa: number, value: number): void
+  write32(pa: number, value: number): void
+  /** Atomic; returns what was there. `pa` is 4-byte aligned. */
+  compareExchange32(pa: number, expected: number, value: number): number
+  fill(pa: number, length: number, value: number): void
+}
+
+/** The guest's memory: frames 0..count-1, each backed by a host frame or by nothing. */
+export interface GuestFrames {
+  readonly count: number
+  /** Host frame behind a guest frame; -1: none. The answer may change only after `zapFrame`. */
+  gfnToHfn(gfn: number): number
+}
+
+/** Host frames for shadow tables. */
+export interface FrameAllocator {
+  /** A host frame, whatever is in it; -1: none left. */
+  alloc(): number
+  free(hfn: number): void
+}
+
+/** The TLB of the processor that runs one virtual CPU. */
+export interface TlbFlusher {
+  flushAll(): void
+  flushPage(vpn: number): void
+}
+
+/** The PML4 slots that belong to the host in every root: the guest's own entries there have no effect. */
+export interface HostEntries {
+  readonly slots: readonly number[]
+  /** Low and high half of the entry for a slot in the roots of one virtual CPU. */
+  entryLo(slot: number, vcpu: number): number
+  entryHi(slot: number, vcpu: number): number
+}
+
+export interface ShadowMmuConfig {
+  readonly memory: PhysicalMemory
+  readonly frames: GuestFrames
+  readonly allocator: FrameAllocator
+  /** One for each virtual CPU; their number is the number of virtual CPUs. */
+  readonly flushers: readonly TlbFlusher[]
+  readonly host: HostEntries
+  /** Most shadow pages (4 KiB each) that this guest may have; at least `minimumShadowPages(vcpus)`. Default 4096. */
+  readonly limit?: number
+  /** Bits of a physical address that the guest's CPUID promises; the bits above, to 51, are reserved. Default 40. */
+  readonly physicalBits?: number
+}
+
+/** The processor's page-fault error code (SDM vol. 3, 4.7). */
+export const PF_PRESENT = 1
+export const PF_WRITE = 2
+export const PF_USER = 4
+export const PF_RESERVED = 8
+export const PF_FETCH = 16
+
+/** The shadow now allows the access, or another processor was in between: run the instruction again. */
+export const FIXED = 0
+/** The guest's own page tables forbid it: deliver #PF with `error` to the guest. */
+export const GUEST_FAULT = 1
+/** `gpa` is not memory: a device, or nothing. */
+export const MMIO = 2
+/** A store to `gpa` in a shadowed page table: decode the instruction, do the store by `guestWrite`. */
+export const EMULATE = 3
+/** The guest cannot go on: `reason` says why. */
+export const KILL = 4
+export type FaultKind = 0 | 1 | 2 | 3 | 4
+
+/** What became of an access. One object for each virtual CPU, overwritten by the next call. */
+export interface FaultResult {
+  readonly kind: FaultKind
+  /** GUEST_FAULT: the error code that the guest is to see. */
+  readonly error: number
+  /** FIXED, MMIO, EMULATE: guest-physical address of the byte. */
+  readonly gpa: number
+  /** KILL: one line for a person. Else empty. */
+  readonly reason: string
+}
+
+/** One virtual CPU's side of a shadow MMU. */
+export interface VcpuMmu {
+  /** MOV CR3: KILL when the frame is not memory, else FIXED. Until the first, the linear view is on. */
+  newRoot(pgdGpa: number): FaultResult
+  /** Back to the linear view: guest-virtual = guest-physical, for the guest's kernel alone. */
+  linear(): void
+  /** Whether the linear view is on. */
+  readonly isLinear: boolean
+  /** Guest-physical address of the page tables in use; 0 in the linear view. */
+  readonly pgd: number
+  /**
+   * Host-physical address for CR3. Ask before every entry to the guest, after all other calls: the answer is good, and
+   * its frame is not used for anything else, until the next `rootFor` of the same view. Never fails.
+   */
+  rootFor(userView: boolean): number
+  /**
+   * A #PF that the processor took in the guest at vpn:offset with its error code (of which only W and I/D matter:
+   * ring 3 and the shadow's own present bits say nothing about the guest).
+   */
+  pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult
+  /**
+   * The architectural walk, with accessed and dirty flags, for whoever acts in the guest's name (pushing a frame, reading
+   * an instruction). `access`: PF_WRITE, PF_FETCH or 0. FIXED with gpa, GUEST_FAULT, MMIO or KILL.
+   */
+  translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult
+  /** Flush of the TLB: without (false) or with (true) global entries. */
+  flush(global: boolean): void
+  /** INVLPG. */
+  flushAddress(vpn: number): void
+}
+
+/** The whole of a guest's shadow MMU. */
+export interface ShadowMmu {
+  readonly vcpus: readonly VcpuMmu[]
+  readonly stats: MmuStats
+  /**
+   * A store of 1, 2, 4 or 8 bytes (hi:lo) to guest memory in the guest's name. False, with nothing done, when it is not
+   * all memory or crosses a page (split it: the next page may be elsewhere).
+   */
+  guestWrite(gpa: number, size: number, lo: number, hi: number): boolean
+  /** The guest says that it has changed the page-table entry at `gpa` (8-byte aligned): SET_PTE and its kin. */
+  entryChanged(gpa: number): void
+  /** Somebody else (a device, the host) has written guest memory. */
+  memoryWritten(gpa: number, bytes: number): void
+  /** Guest-physical address of the last-level entry for vpn under a PML4 (no flags set); -1 when there is none. */
+  entryAddress(pgdGpa: number, vpn: number): number
+  /** For a store that the caller cannot decode: the frame stops being a page table. False: it is in use as a root. */
+  unprotect(gpa: number): boolean
+  /** The frame is about to be backed by something else: nothing refers to it when this returns. */
+  zapFrame(gfn: number): void
+  /** Everything is forgotten at once; freed bit by bit. */
+  zapAll(): void
+  /** Gives back up to `pages` shadow pages; returns how many. */
+  reclaim(pages: number): number
+  /** Gives all frames back. Nothing else may be called afterwards. */
+  destroy(): void
+  describe(vcpu: number, vpn: number, userView: boolean): Description
+}
+
+/** Exact counts since the start. Arrays are indexed by level, 1 (page table) to 4 (PML4); [0] is unused. */
+export interface MmuStats {
+  readonly shadowFaults: {
+    /** An entry was missing. */
+    fill: number
+    /** First store to a clean page. */
+    dirty: number
+    /** A store to a last-level page table, which became unsync. */
+    unsync: number
+    /** A store to a page table that has to stay write-protected. */
+    emulate: number
+    guest: number
+    mmio: number
+    /** The shadow allowed it already (a stale TLB entry, or another processor was first). */
+    spurious: number
+    kill: number
+  }
+  readonly alive: Int32Array
+  readonly allocated: Int32Array
+  /** Of those freed, how many because of the limit. */
+  readonly reclaimed: Int32Array
+  /** Shadow pages brought up to date with their guest table. */
+  resyncs: number
+  /** sptes that a resync, a store or an announcement removed or changed. */
+  refreshed: number
+  /** Shadow pages freed for any reason. */
+  zaps: number
+  /** Frames that ceased to be page tables because they were written like data. */
+  floods: number
+  zapAlls: number
+  writeProtects: number
+  /** 2 MiB sptes made; 2 MiB or larger guest mappings that had to be split. */
+  huge: number
+  split: number
+  newRoots: number
+  flushes: number
+  flushAddresses: number
+  /** Times that all processors' TLBs were flushed by the MMU. */
+  tlbFlushes: number
+}
+
+/** One step of a walk, for people. */
+export interface DescribedEntry {
+  readonly level: number
+  /** Physical address of the entry: guest-physical or host-physical. */
+  readonly address: number
+  readonly lo: number
+  readonly hi: number
+  /** Shadow entries: what it refers to, such as `gfn 0x123` or `table of gfn 0x5 {L1 W X user unsync}`. */
+  readonly note: string
+}
+
+export interface Description {
+  readonly vpn: number
+  readonly guest: readonly DescribedEntry[]
+  readonly shadow: readonly DescribedEntry[]
+}
+
+/** The least limit: roots (both views, those in use and those handed out before), and the tables of eight distinct addresses (an instruction can need that many). */
+export const minimumShadowPages = (vcpus: number): number => 4 * vcpus + 8 * 3
+
+/** Bad configuration; the message says what. */
+export class BadMmuConfig extends Error {
+  override readonly name = "BadMmuConfig"
+}

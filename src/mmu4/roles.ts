@@ -1,0 +1,55 @@
+import { RW, US, NX_HI } from "./entries.ts"
+
+/*
+ * A role is what a shadow page is besides its frame: two shadow pages of one guest table with different roles have
+ * different entries. It is one integer:
+ *
+ *   bits 0..2   level, 1 to 4
+ *   bit 3       direct: shadows no guest table; entry i maps frame + i * 512^(level-1). Direct pages make up the linear
+ *               view, and split the guest's 2 MiB and 1 GiB pages. The frame is the first one mapped, so the part of a
+ *               1 GiB page that a table covers (its "quadrant") is told by the frame and needs no bit here.
+ *   bit 4, 5    W, X: what all entries above allow. Entries that refer to tables allow everything, so that the hardware's
+ *               answer depends on the last entry alone, and that one is computed from role and guest entry.
+ *   bit 6       the user view. U needs no further bit: a user view has tables only below guest entries with U set, and
+ *               the kernel view does not look at U. Both views run at ring 3, so every spte has U set, and what the
+ *               guest's user must not see is absent from its view. Direct pages are the same in both views: bit 0.
+ *   bits 8..15  roots: virtual CPU + 1, because the host's entries differ.
+ */
+
+export const ROLE_LEVEL = 0x07
+export const ROLE_DIRECT = 0x08
+export const ROLE_W = 0x10
+export const ROLE_X = 0x20
+export const ROLE_USER = 0x40
+export const ROLE_VCPU_SHIFT = 8
+/** Everything allowed: the access of a root. */
+export const ACCESS_ALL = ROLE_W | ROLE_X
+/** Virtual CPUs that the role can tell apart. */
+export const MAX_VCPUS = 255
+
+export const levelOf = (role: number): number => role & ROLE_LEVEL
+export const isDirect = (role: number): boolean => (role & ROLE_DIRECT) !== 0
+
+/** What is left of `access` (ROLE_W, ROLE_X) below a guest entry. */
+export const accessBelow = (access: number, lo: number, hi: number): number =>
+  access & ((lo & RW) !== 0 ? ACCESS_ALL : ROLE_X) & ((hi & NX_HI) !== 0 ? ROLE_W : ACCESS_ALL)
+
+/** Whether a view shows what lies below a guest entry at all. */
+export const visible = (userView: boolean, lo: number): boolean => !userView || (lo & US) !== 0
+
+export const tableRole = (level: number, access: number, userView: boolean): number =>
+  level | access | (userView ? ROLE_USER : 0)
+export const directRole = (level: number, access: number): number => level | ROLE_DIRECT | access
+export const rootRole = (linear: boolean, userView: boolean, vcpu: number): number =>
+  4 | (linear ? ROLE_DIRECT : 0) | ACCESS_ALL | (userView ? ROLE_USER : 0) | ((vcpu + 1) << ROLE_VCPU_SHIFT)
+
+/** For people: `L1 W X user`. */
+export const roleName = (role: number): string => {
+  const words = [`L${levelOf(role)}`]
+  if (isDirect(role)) words.push("direct")
+  if ((role & ROLE_W) !== 0) words.push("W")
+  if ((role & ROLE_X) !== 0) words.push("X")
+  words.push((role & ROLE_USER) !== 0 ? "user" : isDirect(role) ? "both" : "kernel")
+  if (role >> ROLE_VCPU_SHIFT !== 0) words.push(`root of vcpu ${(role >> ROLE_VCPU_SHIFT) - 1}`)
+  return words.join(" ")
+}

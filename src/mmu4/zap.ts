@@ -1,0 +1,52 @@
+import { zapTables } from "./emulate.ts"
+import { forgetContiguity } from "./hugePages.ts"
+import { leafList, listFirst } from "./rmap.ts"
+import { dropRoots } from "./root.ts"
+import { zapPage } from "./shadowPage.ts"
+import { dropEntry } from "./spte.ts"
+import { PAGE_DEAD, type ShadowState } from "./state.ts"
+
+/*
+ * Large invalidations.
+ */
+
+/** See ShadowMmu.zapFrame. */
+export const zapFrame = (s: ShadowState, gfn: number): void => {
+  if (!(gfn >= 0 && gfn < s.frameCount)) return
+  for (let level = 1; level <= 2; level++) {
+    const list = leafList(s, gfn, level)
+    for (let id = listFirst(s, list); id >= 0; id = listFirst(s, list)) dropEntry(s, id)
+  }
+  zapTables(s, gfn)
+  forgetContiguity(s, gfn)
+  s.flushIfPending()
+}
+
+const zapPinned = (s: ShadowState, sp: number): void => {
+  if (sp >= 0 && (s.pageFlags[sp]! & PAGE_DEAD) === 0) zapPage(s, sp)
+}
+
+/**
+ * Forgets all shadows in one step: pages of the old generation are not found any more, and with the roots gone nothing
+ * leads to them. They are freed as new ones are made.
+ */
+export const zapAll = (s: ShadowState): void => {
+  s.generation++
+  s.stats.zapAlls++
+  for (const v of s.vcpus) {
+    for (let view = 0; view < 2; view++) {
+      zapPinned(s, v.current[view]!)
+      zapPinned(s, v.handed[view]!)
+    }
+  }
+  s.flushPending = true
+  s.flushIfPending()
+}
+
+/** See ShadowMmu.destroy. */
+export const destroy = (s: ShadowState): void => {
+  for (const v of s.vcpus) dropRoots(s, v)
+  while (s.oldest !== 0) zapPage(s, s.oldest - 1)
+  s.flushIfPending()
+  while (s.reserveCount > 0) s.allocator.free(s.reserve[--s.reserveCount]!)
+}
