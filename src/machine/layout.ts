@@ -28,7 +28,7 @@ export interface Struct<F extends Record<string, Field> = Record<string, Field>>
 /** One field: `at(0x10, 8, "…")`; an array with a count. */
 export const at = (offset: number, width: number, doc: string, count = 1): Field => ({ offset, width, count, doc })
 
-/** Declares a structure, and refuses one whose fields overlap, are unaligned or pass its end. */
+/** Declares a structure, and refuses one whose fields overlap or pass its end. */
 export const struct = <F extends Record<string, Field>>(
   name: string,
   prefix: string,
