@@ -86,7 +86,8 @@ export const assemble = (unit: AssemblyUnit): void => {
 /** All units; each architecture names its own in `scripts/units-*.ts`. */
 export const allUnits = async (): Promise<ReadonlyArray<AssemblyUnit>> => {
   const { units: x86_64 } = await import("./units-x86_64.ts")
-  return [...x86_64]
+  const { units: i386 } = await import("./units-i386.ts")
+  return [...x86_64, ...i386]
 }
 
 export const assembleAll = async (): Promise<ReadonlyArray<AssemblyUnit>> => {

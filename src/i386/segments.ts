@@ -1,0 +1,107 @@
+import {
+  GDT_DOUBLEFAULT_TSS,
+  GDT_ENTRIES,
+  GDT_KERNEL_CS,
+  GDT_KERNEL_DS,
+  GDT_LGUEST_CS,
+  GDT_LGUEST_DS,
+  GDT_TLS_ENTRIES,
+  GDT_TLS_MIN,
+  GDT_TSS,
+  GUEST_PL,
+  SWITCHER_ADDR,
+} from "../paravirt_ops/lguest.ts"
+import {
+  DESC_ACCESSED,
+  DESC_CODE,
+  DESC_DPL,
+  DESC_DPL_SHIFT,
+  DESC_EXPAND_DOWN,
+  DESC_GRANULARITY,
+  DESC_PRESENT,
+  DESC_S,
+  descriptorBase,
+  descriptorHi,
+  descriptorLimit,
+  descriptorLo,
+  flatCode,
+  flatData,
+} from "./descriptors.ts"
+
+/*
+ * A guest's descriptors, made harmless. The processor sees none of the guest's own table: what the guest asks for goes
+ * through `sanitize` into a table of the host's, and that one is copied to the processor that runs the guest.
+ *
+ * Four rules:
+ *  1. Nobody gets ring 0: DPL 0 becomes 1. System descriptors (call gates, task gates, TSS, LDT) and the entries
+ *     that the Switcher needs are ignored.
+ *  2. The accessed bit is set, because the table is read-only while the guest runs and the processor would want to set it.
+ *  3. No segment reaches the Switcher: one that would is trimmed to end right below. lguest did so until paging alone had to
+ *     do (its pages are read-only or worthless to the guest, but a ring-1 kernel can read them).
+ *  4. What cannot be trimmed, because it begins in the Switcher's range or expands down into it, is made not present.
+ *
+ * The TLS entries are excepted from 3 and 4 where their DPL is 3: thread-local storage lies below its segment's base, at
+ * offsets near 4 GiB that wrap around, and programs need it whole. A process is stopped by the pages' U/S bit. A
+ * kernel that loads such a segment can look at the Switcher's pages, but not change what the host depends on.
+ */
+
+/** The entries that the host keeps to itself. */
+export const isHostsEntry = (index: number): boolean =>
+  index === 0 ||
+  index === GDT_TSS ||
+  index === GDT_LGUEST_CS ||
+  index === GDT_LGUEST_DS ||
+  index === GDT_DOUBLEFAULT_TSS
+
+const isTls = (index: number): boolean => index >= GDT_TLS_MIN && index < GDT_TLS_MIN + GDT_TLS_ENTRIES
+
+/** Bits of the high word that are base or limit. */
+const BASE_AND_LIMIT = 0xff0f00ff
+
+/** The descriptor to use in place of lo:hi, as [low, high]; both 0: none. */
+export const sanitize = (index: number, lo: number, hi: number): readonly [lo: number, hi: number] => {
+  if (isHostsEntry(index) || (hi & DESC_PRESENT) === 0 || (hi & DESC_S) === 0) return [0, 0]
+  const dpl = (hi & DESC_DPL) === 0 ? GUEST_PL << DESC_DPL_SHIFT : hi & DESC_DPL
+  const attributes = (hi & ~BASE_AND_LIMIT & ~DESC_DPL) | dpl | DESC_ACCESSED
+  const fixed = ((hi & BASE_AND_LIMIT) | attributes) >>> 0
+  if (isTls(index) && (hi & DESC_DPL) === DESC_DPL) return [lo, fixed]
+
+  const base = descriptorBase(lo, hi)
+  if (base >= SWITCHER_ADDR) return [0, 0]
+  if ((hi & DESC_CODE) === 0 && (hi & DESC_EXPAND_DOWN) !== 0) return [0, 0]
+  const last = descriptorLimit(lo, hi)
+  const allowed = SWITCHER_ADDR - 1 - base
+  if (last <= allowed) return [lo, fixed]
+  // Whole pages, where the limit counts pages: the last page that ends below the Switcher. A byte limit fits always, since
+  // it is under 1 MiB and was above `allowed`.
+  if ((hi & DESC_GRANULARITY) === 0) return [descriptorLo(base, allowed), descriptorHi(base, allowed, attributes)]
+  const pages = Math.floor((allowed + 1) / 4096)
+  if (pages === 0) return [0, 0]
+  return [descriptorLo(base, pages - 1), descriptorHi(base, pages - 1, attributes)]
+}
+
+/** A guest's descriptor table. */
+export class GuestGdt {
+  readonly lo = new Uint32Array(GDT_ENTRIES)
+  readonly hi = new Uint32Array(GDT_ENTRIES)
+
+  /** It starts with flat code and data for ring 1. */
+  constructor() {
+    this.load(GDT_KERNEL_CS, descriptorLo(0, 0xfffff), descriptorHi(0, 0xfffff, flatCode(GUEST_PL)))
+    this.load(GDT_KERNEL_DS, descriptorLo(0, 0xfffff), descriptorHi(0, 0xfffff, flatData(GUEST_PL)))
+  }
+
+  /** `index` is less than GDT_ENTRIES. */
+  load(index: number, lo: number, hi: number): void {
+    const [l, h] = sanitize(index, lo, hi)
+    this.lo[index] = l
+    this.hi[index] = h
+  }
+
+  /** Base of the segment that `selector` names; 0 where there is none (or only an LDT's). */
+  base(selector: number): number {
+    const index = (selector & 0xffff) >>> 3
+    if ((selector & 4) !== 0 || index >= GDT_ENTRIES) return 0
+    return descriptorBase(this.lo[index]!, this.hi[index]!)
+  }
+}

@@ -1,0 +1,82 @@
+import type { GuestFrames, PhysicalMemory } from "../../mmu4/interface.ts"
+
+/*
+ * What the lguest module asks of an i386 shadow MMU. The words are those of src/mmu4/interface.ts: gva, gpa and hpa;
+ * gfn and hfn; an spte is an entry of a shadow table. Addresses have 32 bits here and travel as unsigned numbers.
+ */
+
+/** What became of a fault. */
+export const FIXED = 0
+/** The guest's own tables forbid it: deliver #PF with `faultError` to the guest. */
+export const GUEST_FAULT = 1
+/** `mmio` is a guest-physical address in the devices' window: the launcher's. */
+export const MMIO = 2
+/** The guest cannot go on: `reason` says why. */
+export const KILL = 3
+export type Outcome = typeof FIXED | typeof GUEST_FAULT | typeof MMIO | typeof KILL
+
+/** Access bits of a page fault's error code (SDM vol. 3, 4.7). */
+export const PF_PRESENT = 1
+export const PF_WRITE = 2
+export const PF_USER = 4
+
+export interface Shadow {
+  /** What pageFault and kernelPage said last. */
+  readonly faultError: number
+  readonly mmio: number
+  readonly reason: string
+  /** Exact counts, for the report. */
+  readonly counts: ShadowCounts
+
+  /** NEW_PGTABLE. Until the first, the linear view is on: every guest-virtual address is the guest-physical one. */
+  newRoot(pgd: number): Outcome
+  /** What to load into CR3. */
+  root(): number
+  /** A #PF that the processor took in the guest. */
+  pageFault(gva: number, error: number): Outcome
+  /**
+   * Host-physical address of a byte, as the guest's kernel would reach it, with accessed and dirty flags; -1 where the
+   * kernel would fault, reach a device or die (nothing but -1 comes of it then).
+   */
+  kernelPage(gva: number, write: boolean): number
+  /** SET_PTE: the entry for `gva` in the tables at `pgd` has changed. */
+  setPte(pgd: number, gva: number): Outcome
+  /** SET_PGD: entry `index` of the top table at `pgd` has changed. */
+  setPgd(pgd: number, index: number): Outcome
+  /** SET_PMD: entry `index` of the middle table at `pmd` has changed; KILL where there is no middle level. */
+  setPmd(pmd: number, index: number): Outcome
+  /** FLUSH_TLB: the user part of the current tables, or everything. */
+  flush(all: boolean): void
+  /** Where the kernel's addresses begin: above, all of the guest's tables are the same. */
+  setKernelAddress(gva: number): void
+  /** True once since entries may have vanished: direct traps need the kernel's stack mapped, see `pinStack`. */
+  takeDisturbed(): boolean
+  /** Host-physical address of the table for the Switcher's range, which all roots share. */
+  readonly switcherTable: number
+  destroy(): void
+}
+
+export interface ShadowCounts {
+  /** Faults by what they were. */
+  readonly faults: { fill: number; dirty: number; guest: number; mmio: number; kill: number }
+  /** Last-level tables now, and ever made. */
+  tables: number
+  tablesMade: number
+  newRoots: number
+  /** Directories that had no root and got one; roots thrown out for one. */
+  rootsMade: number
+  rootsEvicted: number
+  /** All tables given up at once for want of memory. */
+  exhausted: number
+}
+
+export interface ShadowConfig {
+  readonly memory: PhysicalMemory
+  readonly frames: GuestFrames
+  /** Zeroed host frames. */
+  readonly allocator: { alloc(): number; release(hfn: number): void }
+  /** Guest-physical addresses [begin, end) at which devices answer. */
+  readonly window: { readonly begin: number; readonly end: number }
+  /** Most last-level tables that the guest may have at a time; at least 16. */
+  readonly tableLimit: number
+}

@@ -1,0 +1,460 @@
+import { SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
+import {
+  ABSENT,
+  BROKEN,
+  type GuestTables,
+  PTE_A,
+  PTE_D,
+  PTE_P,
+  PTE_PS,
+  PTE_U,
+  PTE_W,
+  type TableFormat,
+} from "./format.ts"
+import {
+  FIXED,
+  GUEST_FAULT,
+  KILL,
+  MMIO,
+  type Outcome,
+  PF_PRESENT,
+  PF_USER,
+  PF_WRITE,
+  type Shadow,
+  type ShadowConfig,
+  type ShadowCounts,
+} from "./interface.ts"
+
+/*
+ * lguest's shadow MMU: throw-away shadows with a few roots.
+ *
+ *  - A shadow entry is made when the guest faults on it and thrown away when the guest says that something has changed.
+ *    The guest's tables are not write-protected: between a change and its announcement the shadow may be stale, as a
+ *    TLB may be. That is the contract (docs/abi-i386.md), and all that a guest can break by breaking it is itself.
+ *  - An spte maps a frame of the guest's memory and nothing else, whatever the guest's tables say: `hostAddress` is the
+ *    only way to a frame number.
+ *  - An spte is writable only if the guest's entry is dirty: the first write faults, and the fault sets D. A is set when
+ *    the spte is made.
+ *  - Ring 1 is a supervisor to paging, so one shadow serves the guest's kernel and its processes; CR0.WP is set.
+ *  - The Switcher's range holds one table that all roots share. What the guest's tables say there is not looked at.
+ *  - Memory is bounded by ROOTS roots and `tableLimit` tables: when one more is needed, all are thrown away.
+ *
+ * Shadow directories allow everything; the rights of both guest levels meet in the spte.
+ */
+
+export const ROOTS = 4
+
+/** Nothing of a guest's can have this address: no root, or the linear view's. */
+const NO_PGD = -1
+
+const DIRECTORY_FLAGS = PTE_P | PTE_W | PTE_U | PTE_A
+
+interface Root {
+  /** Guest-physical address of the tables that it shadows. */
+  pgd: number
+  /** Its frames; empty until it is first used. */
+  frames: Array<number>
+  cr3: number
+}
+
+const hex = (n: number) => `0x${n.toString(16)}`
+
+/** What `walk` found, beside its outcome. */
+const NOT_PRESENT = 0
+const PRESENT = 1
+const BAD = 2
+
+export class ThrowAwayShadow implements Shadow, GuestTables {
+  faultError = 0
+  mmio = 0
+  reason = ""
+  readonly counts: ShadowCounts = {
+    faults: { fill: 0, dirty: 0, guest: 0, mmio: 0, kill: 0 },
+    tables: 0,
+    tablesMade: 0,
+    newRoots: 0,
+    rootsMade: 0,
+    rootsEvicted: 0,
+    exhausted: 0,
+  }
+  readonly switcherTable: number
+  private readonly config: ShadowConfig
+  private readonly format: TableFormat
+  private readonly roots: ReadonlyArray<Root>
+  private current: Root
+  private next = 0
+  private linear = true
+  private kernelAddress = SWITCHER_ADDR
+  private disturbed = true
+
+  // The walk's findings: host-physical addresses of the guest's entries, the leaf's words, rights, frame.
+  private directoryAt = 0
+  private leafAt = 0
+  private leafLo = 0
+  private rights = 0
+  private gfn = 0
+
+  /** Throws a RangeError when there is not even memory for one root. */
+  constructor(format: TableFormat, config: ShadowConfig) {
+    if (config.tableLimit < 16) throw new RangeError("a shadow MMU needs at least 16 tables")
+    this.config = config
+    this.format = format
+    this.switcherTable = this.take()
+    this.roots = Array.from({ length: ROOTS }, () => ({ pgd: NO_PGD, frames: [], cr3: 0 }))
+    this.current = this.roots[0]!
+    this.build(this.current)
+  }
+
+  private take(): number {
+    const hfn = this.config.allocator.alloc()
+    if (hfn < 0) throw new RangeError("no memory is left for a guest's shadow page tables")
+    return hfn * 4096
+  }
+
+  private build(root: Root): boolean {
+    const { memory, allocator } = this.config
+    const frames: Array<number> = []
+    for (let i = 0; i < this.format.rootFrames; i++) {
+      const hfn = allocator.alloc()
+      if (hfn < 0) {
+        for (const taken of frames) allocator.release(taken)
+        return false
+      }
+      frames.push(hfn)
+    }
+    root.frames = frames
+    root.cr3 = this.format.linkRoot(memory, frames)
+    this.writeEntry(this.format.shadowDirectory(frames, SWITCHER_ADDR), this.switcherTable | DIRECTORY_FLAGS)
+    return true
+  }
+
+  /** High word first or last does not matter: the processor is not running the guest. */
+  private writeEntry(at: number, lo: number): void {
+    this.config.memory.write32(at, lo)
+    if (this.format.entryBytes === 8) this.config.memory.write32(at + 4, 0)
+  }
+
+  hostAddress(gpa: number): number {
+    const gfn = Math.floor(gpa / 4096)
+    if (gfn >= this.config.frames.count) return -1
+    const hfn = this.config.frames.gfnToHfn(gfn)
+    return hfn < 0 ? -1 : hfn * 4096 + (gpa % 4096)
+  }
+
+  root(): number {
+    return this.current.cr3
+  }
+
+  setKernelAddress(gva: number): void {
+    this.kernelAddress = Math.min(gva, SWITCHER_ADDR)
+  }
+
+  takeDisturbed(): boolean {
+    const disturbed = this.disturbed
+    this.disturbed = false
+    return disturbed
+  }
+
+  private kill(reason: string): typeof KILL {
+    this.reason = reason
+    this.counts.faults.kill++
+    return KILL
+  }
+
+  // ------------------------------------------------------------------------------------------------------- the walk
+  /** The guest's own tables for `gva`, without touching anything; BAD leaves `reason`. */
+  private walk(pgd: number, gva: number): typeof NOT_PRESENT | typeof PRESENT | typeof BAD {
+    const { memory } = this.config
+    const { format } = this
+    const at = format.guestDirectory(memory, this, pgd, gva)
+    if (at === ABSENT) return NOT_PRESENT
+    if (at === BROKEN) return this.bad(`bad page table: ${hex(gva)} is looked up outside of memory`)
+    const wide = format.entryBytes === 8
+    const lo = memory.read32(at)
+    if ((lo & PTE_P) === 0) return NOT_PRESENT
+    const hi = wide ? memory.read32(at + 4) : 0
+    if ((hi & format.reservedHigh) !== 0) return this.badEntry("directory", gva, hi, lo)
+    this.directoryAt = at
+    this.rights = lo
+    if ((lo & PTE_PS) !== 0) {
+      // A large page: shadowed by small ones, each with the frame that lies at its place.
+      if ((lo & format.reservedLarge) !== 0) return this.badEntry("directory", gva, hi, lo)
+      this.leafAt = at
+      this.leafLo = lo
+      const first = hi * 0x10_0000 + (lo >>> 12)
+      this.gfn = first + ((gva >>> 12) & ((1 << (format.directoryShift - 12)) - 1))
+      return PRESENT
+    }
+    const table = this.hostAddress(hi * 0x1_0000_0000 + ((lo & 0xfffff000) >>> 0))
+    if (table < 0) return this.badEntry("directory", gva, hi, lo)
+    const entry = table + ((gva >>> 12) & ((1 << (format.directoryShift - 12)) - 1)) * format.entryBytes
+    const pteLo = memory.read32(entry)
+    if ((pteLo & PTE_P) === 0) return NOT_PRESENT
+    const pteHi = wide ? memory.read32(entry + 4) : 0
+    if ((pteHi & format.reservedHigh) !== 0) return this.badEntry("table", gva, pteHi, pteLo)
+    this.leafAt = entry
+    this.leafLo = pteLo
+    this.rights = lo & pteLo
+    this.gfn = pteHi * 0x10_0000 + (pteLo >>> 12)
+    return PRESENT
+  }
+
+  private bad(reason: string): typeof BAD {
+    this.reason = reason
+    return BAD
+  }
+
+  private badEntry(kind: "directory" | "table", gva: number, hi: number, lo: number): typeof BAD {
+    const value = hi === 0 ? hex(lo) : `${hex(hi)}${lo.toString(16).padStart(8, "0")}`
+    return this.bad(`bad page ${kind} entry ${value} for ${hex(gva)}`)
+  }
+
+  // ------------------------------------------------------------------------------------------------------ the faults
+  pageFault(gva: number, error: number): Outcome {
+    const { faults } = this.counts
+    const access = error & (PF_WRITE | PF_USER)
+    // Here the guest has nothing, whatever its tables say.
+    if (gva >= SWITCHER_ADDR) return this.deny(access)
+    if (this.linear) return this.linearFault(gva, access)
+
+    const found = this.walk(this.current.pgd, gva)
+    if (found === BAD) return this.kill(this.reason)
+    if (found === NOT_PRESENT) return this.deny(access)
+    if ((access & PF_USER) !== 0 && (this.rights & PTE_U) === 0) return this.deny(access | PF_PRESENT)
+    if ((access & PF_WRITE) !== 0 && (this.rights & PTE_W) === 0) return this.deny(access | PF_PRESENT)
+
+    const hpa = this.hostAddress(this.gfn * 4096)
+    if (hpa < 0) return this.device(this.gfn * 4096 + (gva & 0xfff), gva)
+
+    // As the processor would have: A on the way, A and perhaps D on the leaf.
+    const { memory } = this.config
+    if (this.leafAt !== this.directoryAt) this.setFlags(this.directoryAt, PTE_A)
+    const flags = (access & PF_WRITE) !== 0 ? PTE_A | PTE_D : PTE_A
+    if ((this.leafLo & flags) !== flags) {
+      this.leafLo = (memory.read32(this.leafAt) | flags) >>> 0
+      memory.write32(this.leafAt, this.leafLo)
+    }
+    const at = this.entry(this.current, gva)
+    if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
+    if ((memory.read32(at) & PTE_P) !== 0) faults.dirty++
+    else faults.fill++
+    this.writeEntry(at, this.shadowEntry(hpa))
+    return FIXED
+  }
+
+  private setFlags(at: number, flags: number): void {
+    const { memory } = this.config
+    const lo = memory.read32(at)
+    if ((lo & flags) !== flags) memory.write32(at, (lo | flags) >>> 0)
+  }
+
+  /** The spte for what the walk found at `hpa`. */
+  private shadowEntry(hpa: number): number {
+    const writable = (this.rights & PTE_W) !== 0 && (this.leafLo & PTE_D) !== 0 ? PTE_W : 0
+    return (hpa | PTE_P | PTE_A | PTE_D | (this.rights & PTE_U) | writable) >>> 0
+  }
+
+  private deny(error: number): Outcome {
+    this.faultError = error
+    this.counts.faults.guest++
+    return GUEST_FAULT
+  }
+
+  private device(gpa: number, gva: number): Outcome {
+    const { begin, end } = this.config.window
+    if (gpa >= begin && gpa < end) {
+      this.mmio = gpa
+      this.counts.faults.mmio++
+      return MMIO
+    }
+    return this.kill(`page frame ${hex(Math.floor(gpa / 4096))}, mapped at ${hex(gva)}, is not in the guest's memory`)
+  }
+
+  /** The linear view is the kernel's alone. */
+  private linearFault(gva: number, access: number): Outcome {
+    if ((access & PF_USER) !== 0) return this.deny(access | PF_PRESENT)
+    const hpa = this.hostAddress(gva)
+    if (hpa < 0) {
+      const { begin, end } = this.config.window
+      if (gva >= begin && gva < end) return this.device(gva, gva)
+      return this.kill(`access to ${hex(gva)}, outside of memory, before NEW_PGTABLE`)
+    }
+    const at = this.entry(this.current, gva)
+    if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
+    this.counts.faults.fill++
+    this.writeEntry(at, (hpa & ~0xfff) | PTE_P | PTE_W | PTE_A | PTE_D)
+    return FIXED
+  }
+
+  kernelPage(gva: number, write: boolean): number {
+    const need = write ? PTE_P | PTE_W : PTE_P
+    if (gva >= SWITCHER_ADDR) return -1
+    let at = this.existing(this.current, gva)
+    if (at < 0 || (this.config.memory.read32(at) & need) !== need) {
+      if (this.pageFault(gva, write ? PF_WRITE : 0) !== FIXED) return -1
+      at = this.existing(this.current, gva)
+    }
+    return ((this.config.memory.read32(at) & 0xfffff000) >>> 0) + (gva & 0xfff)
+  }
+
+  // --------------------------------------------------------------------------------------------------- shadow tables
+  /** Host-physical address of the spte for `gva`, with no table made for it: -1 if there is none. */
+  private existing(root: Root, gva: number): number {
+    if (root.frames.length === 0) return -1
+    const directory = this.config.memory.read32(this.format.shadowDirectory(root.frames, gva))
+    if ((directory & PTE_P) === 0) return -1
+    const { directoryShift, entryBytes } = this.format
+    return ((directory & 0xfffff000) >>> 0) + ((gva >>> 12) & ((1 << (directoryShift - 12)) - 1)) * entryBytes
+  }
+
+  /** The same with a table made if need be; -1 when memory is out even after everything has been thrown away. */
+  private entry(root: Root, gva: number): number {
+    const at = this.existing(root, gva)
+    if (at >= 0) return at
+    let hfn = this.counts.tables < this.config.tableLimit ? this.config.allocator.alloc() : -1
+    if (hfn < 0) {
+      this.counts.exhausted++
+      for (const r of this.roots) this.release(r, 0, SWITCHER_ADDR)
+      hfn = this.config.allocator.alloc()
+      if (hfn < 0) return -1
+    }
+    this.counts.tables++
+    this.counts.tablesMade++
+    this.writeEntry(this.format.shadowDirectory(root.frames, gva), ((hfn * 4096) | DIRECTORY_FLAGS) >>> 0)
+    return this.existing(root, gva)
+  }
+
+  /** Throws away the tables of `root` that map any of [from, to); `to` is at most SWITCHER_ADDR. */
+  private release(root: Root, from: number, to: number): void {
+    if (root.frames.length === 0) return
+    const { memory, allocator } = this.config
+    const span = 2 ** this.format.directoryShift
+    for (let gva = from - (from % span); gva < to; gva += span) {
+      const at = this.format.shadowDirectory(root.frames, gva)
+      const lo = memory.read32(at)
+      if ((lo & PTE_P) === 0) continue
+      allocator.release(lo >>> 12)
+      this.writeEntry(at, 0)
+      this.counts.tables--
+      this.disturbed = true
+    }
+  }
+
+  private find(pgd: number): Root | undefined {
+    for (const root of this.roots) if (root.pgd === pgd) return root
+    return undefined
+  }
+
+  // ---------------------------------------------------------------------------------------------- what the guest says
+  newRoot(pgd: number): Outcome {
+    this.counts.newRoots++
+    const address = (pgd & this.format.rootMask) >>> 0
+    if (this.hostAddress(address) < 0) return this.kill(`page tables at ${hex(pgd)}, outside of memory`)
+    if (this.linear) {
+      this.linear = false
+      for (const root of this.roots) this.release(root, 0, SWITCHER_ADDR)
+    }
+    let root = this.find(address)
+    if (root === undefined) {
+      root = this.evict()
+      if (root === undefined) return this.kill("the host has no memory left for this guest's shadow page tables")
+      root.pgd = address
+      this.counts.rootsMade++
+    }
+    if (root !== this.current) this.disturbed = true
+    this.current = root
+    return FIXED
+  }
+
+  /** A root to use anew: one never used, else the next in turn. Kernel mappings are the same everywhere and may stay. */
+  private evict(): Root | undefined {
+    for (const root of this.roots) if (root.pgd === NO_PGD && (root.frames.length > 0 || this.build(root))) return root
+    // No memory for one more: any that was built will do.
+    for (let i = 0; i < ROOTS; i++) {
+      const root = this.roots[this.next]!
+      this.next = (this.next + 1) % ROOTS
+      if (root.frames.length === 0) continue
+      this.release(root, 0, this.kernelAddress)
+      this.counts.rootsEvicted++
+      return root
+    }
+    return undefined
+  }
+
+  setPte(pgd: number, gva: number): Outcome {
+    if (gva >= SWITCHER_ADDR || this.linear) return FIXED
+    // A kernel mapping is the same in all tables: the change is in all of them too.
+    if (gva >= this.kernelAddress) {
+      for (const root of this.roots) this.dropPte(root, gva)
+      return this.prefill(this.current, gva)
+    }
+    const root = this.find((pgd & this.format.rootMask) >>> 0)
+    if (root === undefined) return FIXED
+    this.dropPte(root, gva)
+    return this.prefill(root, gva)
+  }
+
+  private dropPte(root: Root, gva: number): void {
+    const at = this.existing(root, gva)
+    if (at < 0) return
+    this.writeEntry(at, 0)
+    this.disturbed = true
+  }
+
+  /** An entry that is accessed already will be used: spare its fault, if there is a table for it. */
+  private prefill(root: Root, gva: number): Outcome {
+    const at = this.existing(root, gva)
+    if (at < 0 || root.pgd === NO_PGD) return FIXED
+    const found = this.walk(root.pgd, gva)
+    if (found === BAD) return this.kill(this.reason)
+    if (found === NOT_PRESENT || (this.leafLo & PTE_A) === 0) return FIXED
+    const hpa = this.hostAddress(this.gfn * 4096)
+    if (hpa >= 0) this.writeEntry(at, this.shadowEntry(hpa))
+    return FIXED
+  }
+
+  setPgd(pgd: number, index: number): Outcome {
+    const { topEntries, topShift } = this.format
+    if (index >= topEntries) return this.kill(`entry ${index} of a page directory, which has ${topEntries}`)
+    const root = this.find((pgd & this.format.rootMask) >>> 0)
+    const from = index * 2 ** topShift
+    if (root !== undefined && from < SWITCHER_ADDR)
+      this.release(root, from, Math.min(from + 2 ** topShift, SWITCHER_ADDR))
+    return FIXED
+  }
+
+  setPmd(pmd: number, index: number): Outcome {
+    if (this.format.entryBytes !== 8) return this.kill("SET_PMD, but its page tables have two levels")
+    if (index >= 512) return this.kill(`entry ${index} of a page directory, which has 512`)
+    const address = (pmd & 0xfffff000) >>> 0
+    // The hypercall does not say whose table it is: whoever has it at its top loses what hung on the entry.
+    for (const root of this.roots) {
+      if (root.pgd === NO_PGD) continue
+      for (let i = 0; i < this.format.topEntries; i++) {
+        const at = this.hostAddress(root.pgd + 8 * i)
+        if (at < 0) continue
+        const lo = this.config.memory.read32(at)
+        const gva = i * 2 ** this.format.topShift + index * 2 ** this.format.directoryShift
+        if ((lo & PTE_P) !== 0 && (lo & 0xfffff000) >>> 0 === address && gva < SWITCHER_ADDR)
+          this.release(root, gva, gva + 1)
+      }
+    }
+    return FIXED
+  }
+
+  flush(all: boolean): void {
+    if (all) for (const root of this.roots) this.release(root, 0, SWITCHER_ADDR)
+    else this.release(this.current, 0, this.kernelAddress)
+  }
+
+  destroy(): void {
+    const { allocator } = this.config
+    for (const root of this.roots) {
+      this.release(root, 0, SWITCHER_ADDR)
+      for (const hfn of root.frames) allocator.release(hfn)
+      root.frames = []
+      root.pgd = NO_PGD
+    }
+    allocator.release(this.switcherTable >>> 12)
+  }
+}
