@@ -1,0 +1,141 @@
+import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
+import type { Death, LguestDevice } from "../host/devLguest.ts"
+import type { HostKernel } from "../host/kernel.ts"
+import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
+import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
+import type { Machine } from "../machine/machine.ts"
+import { CONSOLE_IRQ } from "../machine/pc.ts"
+import { emulateMemory, emulatePort } from "./emulate.ts"
+
+/*
+ * A guest under a module, from the launcher's side: lay it out in memory, give it devices, then read /dev/lguest in a loop.
+ * "Simple program to layout physical memory for new lguest guest", its ancestor began.
+ */
+
+/** A host with a module loaded and /dev/lguest open: what `boot.ts` of a module returns. */
+export interface Host {
+  readonly machine: Machine
+  readonly kernel: HostKernel
+  readonly device: LguestDevice
+  /** Host-physical address of the guest's memory. */
+  readonly guestBase: number
+}
+
+export interface HostedConfig {
+  readonly host: Host
+  readonly memoryBytes: number
+  readonly kernel: KernelImage
+  readonly cmdline: string
+  readonly initrd: Uint8Array | undefined
+  readonly consoleOut: (bytes: Uint8Array) => void
+}
+
+/** Why `run` came back. All but `budget` and `idle` are the end. */
+export type HostedEvent =
+  | { readonly kind: "budget" }
+  | { readonly kind: "idle"; readonly until: number }
+  | { readonly kind: "powerOff"; readonly status: number; readonly message: string }
+  | { readonly kind: "reset" }
+  | { readonly kind: "killed"; readonly death: Death }
+
+const BUDGET: HostedEvent = { kind: "budget" }
+const GENERAL_PROTECTION = 13
+
+export class HostedGuest {
+  readonly host: Host
+  readonly console: VirtioConsole
+  private readonly pci: PciBus
+  private ending: HostedEvent | undefined
+
+  constructor(config: HostedConfig) {
+    const { host, memoryBytes, kernel, cmdline, initrd } = config
+    this.host = host
+    const { device } = host
+    // A line that rises is an interrupt; the module delivers each once.
+    const levels = new Map<number, boolean>()
+    this.pci = new PciBus((line, level) => {
+      if (level && levels.get(line) !== true) device.irq(line)
+      levels.set(line, level)
+    })
+    this.console = new VirtioConsole(config.consoleOut)
+    this.pci.plug(
+      new VirtioPci(this.console, new GuestMemory(host.machine.ram, host.guestBase, memoryBytes)),
+      CONSOLE_IRQ,
+    )
+    loadKernel({
+      ram: host.machine.ram,
+      base: host.guestBase,
+      memoryBytes,
+      kernel,
+      cmdline,
+      initrd,
+      subarch: SUBARCH_LGUEST,
+    })
+    device.initialize({ entry: kernel.entry, bootParams: BOOT_PARAMS_AT })
+  }
+
+  /** Simulated nanoseconds. */
+  get now(): number {
+    return this.host.kernel.now
+  }
+
+  /** Runs for at most `slice` ns of simulated time. After an ending event it returns that event again. */
+  run(slice: number): HostedEvent {
+    const { device } = this.host
+    const limit = this.now + slice
+    while (this.ending === undefined) {
+      const pending = device.read(limit)
+      switch (pending.kind) {
+        case "slice":
+          return BUDGET
+        case "idle":
+          return pending
+        case "io":
+          this.carryOut(pending.trap, pending.address, pending.instruction, pending.bits)
+          break
+        case "shutdown":
+          this.ending = pending.restart
+            ? { kind: "reset" }
+            : { kind: "powerOff", status: pending.status, message: pending.message }
+          break
+        case "killed":
+          this.ending = { kind: "killed", death: pending.death }
+          break
+      }
+    }
+    return this.ending
+  }
+
+  private carryOut(trap: 13 | 14, address: number, instruction: Uint8Array, bits: 32 | 64): void {
+    const { device } = this.host
+    try {
+      const done =
+        trap === GENERAL_PROTECTION
+          ? emulatePort(device, this.pci, instruction, bits)
+          : emulateMemory(device, this.pci, instruction, bits, address)
+      if (done) return
+    } catch (thrown) {
+      if (!(thrown instanceof GuestFault)) throw thrown
+      device.kill(thrown.message)
+      return
+    }
+    const what = trap === GENERAL_PROTECTION ? "ports" : `the device memory at 0x${address.toString(16)}`
+    device.kill(`an access to ${what} by an instruction that is neither MOV nor IN nor OUT`)
+  }
+
+  /** Lets idle time pass until simulated nanosecond `until`. */
+  skip(until: number): void {
+    const { processor } = this.host.kernel
+    processor.skip(Math.max(0, Math.ceil(until - processor.now)))
+  }
+
+  /** Input for the console. */
+  input(bytes: Uint8Array): void {
+    try {
+      this.console.input(bytes)
+    } catch (thrown) {
+      if (!(thrown instanceof GuestFault)) throw thrown
+      this.host.device.kill(thrown.message)
+    }
+  }
+}
