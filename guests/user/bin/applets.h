@@ -1,0 +1,14 @@
+/*
+ * All programs are one executable, /bin/puppybox; each name in /bin is a link to it, and the name it was called by says
+ * which of them to be. One image means one copy of the library, and one set of pages for the kernel to hold.
+ */
+#pragma once
+#include "../lib/user.h"
+
+/* name, with - for _ */
+#define APPLETS(X)                                                                                                     \
+	X(init) X(sh) X(ls) X(cat) X(echo) X(ps) X(free) X(uname) X(uptime) X(dmesg) X(kill) X(poweroff) X(true) X(false)  \
+	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)
+
+#define DECLARE(name) int name##_main(int argc, char **argv);
+APPLETS(DECLARE)
