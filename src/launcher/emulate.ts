@@ -37,9 +37,10 @@ class Decoder {
     this.long = long
   }
 
-  /** The next byte; past the end an instruction is none that we know. */
+  /** The next byte; past the end -1, and the instruction is none that we know. */
   byte(): number {
-    return this.at < this.bytes.length && this.at < LONGEST ? this.bytes[this.at++]! : -1
+    const at = this.at++
+    return at < this.bytes.length && at < LONGEST ? this.bytes[at]! : -1
   }
 
   /** Prefixes, then the first byte of the opcode. */
