@@ -205,6 +205,7 @@ export class CaseWriter {
     const inside = () => BigInt(begin + 0x40 + random.below(0x1f80 - size) - (random.chance(50) ? begin & 7 : 0))
     if (template.bitness !== 64 && this.selectors[segment] !== USER_DS && d < 50)
       return this.segmentTarget(size, segment)
+    if (size === 16 && !stack && random.chance(50)) return inside() & ~15n
     if (d < 55) {
       const a = inside()
       return random.chance(60) ? a & ~7n : a

@@ -94,7 +94,7 @@ export const differences = (
 const hex = (v: bigint | number) => `0x${v.toString(16)}`
 
 export const disassemble = (bytes: Uint8Array, bitness: number, ip: bigint): string => {
-  const decoder = new Decoder(bitness, bytes, DecoderOptions.None)
+  const decoder = new Decoder(bitness, bytes, DecoderOptions.AMD)
   decoder.ip = ip
   const instruction = decoder.decode()
   const formatter = new Formatter(FormatterSyntax.Intel)

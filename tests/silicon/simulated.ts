@@ -239,7 +239,7 @@ export class Simulated {
     // 0xffff: it did not end in a handler, which no real processor does.
     const vector = delivered ? (at - 1) >>> 4 : 0xffff
     set16(r.vector, vector)
-    let frame = this.stack + PAGE - 40
+    const frame = this.stack + PAGE - 40
     const hasError = delivered && Number(p.gpr(4) & 0xfffn) === 0x1000 - 48
     const error = hasError ? ram.read32(frame - 8) : 0
     set64(r.rip, delivered ? ram.readBig(frame) : p.rip)

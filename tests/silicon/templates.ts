@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs"
 import {
   Code,
   CpuidFeature,
@@ -165,16 +166,33 @@ const addressSizeOf = (bytes: Uint8Array, bitness: Bitness): number => {
   return native
 }
 
+/** The vendor of the processor that the tests run on; the simulated one decodes as AMD's do. */
+const isAmd = existsSync("/proc/cpuinfo") && readFileSync("/proc/cpuinfo", "latin1").includes("AuthenticAMD")
+
+/**
+ * Bytes that AMD's and Intel's processors understand differently (66 before a near branch, and REX.W before a far one or
+ * before LSS, in 64-bit mode; PREFETCH of a register): an Intel processor is not asked about them.
+ */
+const vendorSpecific = (bytes: Uint8Array, bitness: Bitness, amd: Instruction): boolean => {
+  if (isAmd) return false
+  const decoder = new Decoder(bitness, bytes, DecoderOptions.None)
+  const intel = decoder.decode()
+  const differ = intel.code !== amd.code || intel.length !== amd.length
+  intel.free()
+  decoder.free()
+  return differ || (amd.mnemonic === Mnemonic.Nop && amd.opCount > 0 && bytes.includes(0x0d))
+}
+
 /** What the bytes mean, or undefined if they are no case. `bytes` may be longer than the instruction. */
 export const analyse = (bytes: Uint8Array, bitness: Bitness, ip: bigint): Template | undefined => {
-  const decoder = new Decoder(bitness, bytes, DecoderOptions.None)
+  const decoder = new Decoder(bitness, bytes, DecoderOptions.AMD)
   decoder.ip = ip
   const i = decoder.decode()
   try {
     const valid = i.code !== Code.INVALID
     const length = valid ? i.length : Math.min(bytes.length, 15)
     const own = bytes.slice(0, length)
-    if (!acceptable(i, own, bitness)) return undefined
+    if (!acceptable(i, own, bitness) || vendorSpecific(bytes, bitness, i)) return undefined
     const addressSize = addressSizeOf(own, bitness)
     const constants = decoder.getConstantOffsets(i)
     const info = factory.info(i)
@@ -266,6 +284,10 @@ const prefixes = (random: Random, bitness: Bitness): number[] => {
 }
 
 const STRING_OPCODES = [0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]
+/** ModRM.reg selects among eight instructions: these get more templates. */
+const GROUPS = [0x80, 0x81, 0x83, 0xc0, 0xc1, 0xd0, 0xd1, 0xd2, 0xd3, 0xf6, 0xf7, 0xfe, 0xff]
+const GROUPS_0F = [0x00, 0x01, 0xba, 0xc7]
+
 const LOCKABLE = [
   0x00, 0x01, 0x08, 0x09, 0x10, 0x11, 0x18, 0x19, 0x20, 0x21, 0x28, 0x29, 0x30, 0x31, 0x80, 0x81, 0x83, 0x86, 0x87,
   0xf6, 0xf7, 0xfe, 0xff,
@@ -292,6 +314,13 @@ const bytesFor = (random: Random, bitness: Bitness, map: number, opcode: number,
     for (let i = 0; i < n; i++) out.push(Number((value >> BigInt(8 * i)) & 0xffn))
   }
   out.length = 24
+  // ENTER: frames that fit, levels that are many.
+  if (map === 0 && opcode === 0xc8 && random.chance(80)) {
+    const at = out.lastIndexOf(0xc8, 8)
+    out[at + 1] = random.below(256)
+    out[at + 2] = random.below(4)
+    out[at + 3] = random.chance(60) ? random.below(4) : random.below(256)
+  }
   return Uint8Array.from(out)
 }
 
@@ -314,7 +343,8 @@ export function* templates(random: Random, bitness: Bitness, perOpcode: number):
     for (let opcode = 0; opcode < 256; opcode++) {
       if (map === 0 && (PREFIXES.includes(opcode) || opcode === 0x0f)) continue
       if (map === 0 && bitness === 64 && (opcode & 0xf0) === 0x40) continue
-      for (let n = 0; n < perOpcode; n++) {
+      const count = (map === 0 ? GROUPS : GROUPS_0F).includes(opcode) ? 4 * perOpcode : perOpcode
+      for (let n = 0; n < count; n++) {
         const bytes = bytesFor(random, bitness, map, opcode, n & 7)
         const t = analyse(bytes, bitness, BigInt(bitness === 16 ? 0x800 : CODE + 0x800))
         if (t === undefined) continue
