@@ -97,7 +97,7 @@ static noinline u32 calls(u32 n)
 }
 
 /* ------------------------------------------------------------------------------------------------ the machine */
-extern char syscall_entry[], page_fault_entry[], kernel_stack_top[], _start[];
+extern char syscall_entry[], page_fault_entry[], kernel_stack_top[];
 u32 bare_loop(u32), syscall_rounds(u32);
 
 static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
