@@ -1,0 +1,66 @@
+/* Generated from src/paravirt_ops/lguest.ts by npm run guests: do not edit. docs/abi-i386.md explains it. */
+#pragma once
+
+#define LHCALL_FLUSH_ASYNC                       0x0
+#define LHCALL_LGUEST_INIT                       0x1
+#define LHCALL_SHUTDOWN                          0x2
+#define LHCALL_NEW_PGTABLE                       0x4
+#define LHCALL_FLUSH_TLB                         0x5
+#define LHCALL_LOAD_IDT_ENTRY                    0x6
+#define LHCALL_SET_STACK                         0x7
+#define LHCALL_TS                                0x8
+#define LHCALL_SET_CLOCKEVENT                    0x9
+#define LHCALL_HALT                              0xa
+#define LHCALL_SET_PMD                           0xd
+#define LHCALL_SET_PTE                           0xe
+#define LHCALL_SET_PGD                           0xf
+#define LHCALL_LOAD_TLS                          0x10
+#define LHCALL_LOAD_GDT_ENTRY                    0x12
+#define LHCALL_SEND_INTERRUPTS                   0x13
+#define LGUEST_TRAP_ENTRY                        0x1f
+#define LGUEST_SHUTDOWN_POWEROFF                 0x1
+#define LGUEST_SHUTDOWN_RESTART                  0x2
+#define LGUEST_GUEST_PL                          0x1
+#define LGUEST_GDT_ENTRIES                       0x20
+#define LGUEST_GDT_TLS_MIN                       0x6
+#define LGUEST_GDT_TLS_ENTRIES                   0x3
+#define LGUEST_GDT_KERNEL_CS                     0xc
+#define LGUEST_GDT_KERNEL_DS                     0xd
+#define LGUEST_GDT_USER_CS                       0xe
+#define LGUEST_GDT_USER_DS                       0xf
+#define LGUEST_KERNEL_CS                         0x61
+#define LGUEST_KERNEL_DS                         0x69
+#define LGUEST_USER_CS                           0x73
+#define LGUEST_USER_DS                           0x7b
+#define LGUEST_FIRST_EXTERNAL_VECTOR             0x20
+#define LGUEST_IRQS                              0x20
+#define LGUEST_IRQ_TIMER                         0x0
+#define LGUEST_SYSCALL_VECTOR                    0x80
+#define LHCALL_RING_SIZE                         0x40
+#define LHCALL_FREE                              0xff
+#define LHCALL_PENDING                           0x0
+#define LGUEST_SWITCHER_ADDR                     0xffc00000
+
+/* an asynchronous hypercall */
+#define HCALL_ARG0                               0x0 /* number, as in %eax */
+#define HCALL_ARG1                               0x4 /* as in %ebx */
+#define HCALL_ARG2                               0x8 /* as in %ecx */
+#define HCALL_ARG3                               0xc /* as in %edx */
+#define HCALL_ARG4                               0x10 /* as in %esi */
+#define HCALL_SIZE                               0x14
+
+/* what guest and host share */
+#define LGUEST_DATA_IRQ_ENABLED                  0x0 /* 0x200 (as in EFLAGS): virtual interrupts may be delivered; 0: not */
+#define LGUEST_DATA_BLOCKED_INTERRUPTS           0x4 /* bitmap of virtual interrupts 0..31 that the guest has masked */
+#define LGUEST_DATA_CR2                          0x8 /* address of the last page fault delivered */
+#define LGUEST_DATA_TIME_SEC                     0xc /* wall clock at LGUEST_INIT and at the last interrupt delivered, seconds since 1970 */
+#define LGUEST_DATA_TIME_NSEC                    0x10 /* nanoseconds of it */
+#define LGUEST_DATA_IRQ_PENDING                  0x14 /* host sets 0x200 when an interrupt waits for irqEnabled */
+#define LGUEST_DATA_HCALL_STATUS                 0x18 /* 0xff free or done, 0 pending */
+#define LGUEST_DATA_HCALLS                       0x58 /* 64 x struct hcall_args */
+#define LGUEST_DATA_RESERVE_MEM                  0x558 /* bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT */
+#define LGUEST_DATA_TSC_KHZ                      0x55c /* rate of RDTSC, kHz; host writes it at LGUEST_INIT */
+#define LGUEST_DATA_NOIRQ_IRET                   0x560 /* address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT */
+#define LGUEST_DATA_KERNEL_ADDRESS               0x564 /* where the guest's kernel space begins; read at LGUEST_INIT */
+#define LGUEST_DATA_SYSCALL_VEC                  0x568 /* vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT */
+#define LGUEST_DATA_SIZE                         0x56c

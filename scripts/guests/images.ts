@@ -1,0 +1,91 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { cpio, type Entry } from "./cpio.ts"
+import { type Arch, ARCHES, flags, tool } from "./toolchain.ts"
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..")
+
+/** Files under a folder of the repository, sorted, relative to the repository. */
+export const filesUnder = (folder: string): ReadonlyArray<string> =>
+  readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .sort()
+
+export const kernelImage = (arch: Arch) => `puppy-${arch}.elf`
+export const initramfsImage = (arch: Arch) => `initramfs-${arch}.cpio`
+
+/** A source whose name ends in _32 or _64 is for one architecture; kernels' linker scripts are no units. */
+const unitsOf = (folder: string, arch: Arch): ReadonlyArray<string> =>
+  filesUnder(folder).filter(
+    (file) => /\.[cS]$/.test(file) && !file.endsWith(".lds.S") && !file.includes(arch === "i386" ? "_64." : "_32."),
+  )
+
+const includes = ["guests/puppy", "guests/puppy/include", "guests/include"].map((folder) => `-I${folder}`)
+
+/** The kernel, with its symbols: traces name functions by them. */
+const buildKernel = async (arch: Arch, work: string, output: string): Promise<void> => {
+  const script = join(work, `${arch}.lds`)
+  const word = arch === "i386" ? "-m32" : "-m64"
+  await tool(root, "gcc", [word, "-E", "-P", "-x", "c", ...includes, "-o", script, "guests/puppy/puppy.lds.S"])
+  await tool(root, "gcc", [
+    ...flags(arch),
+    // Three arguments in registers, as Linux passes them; no red zone where interrupts share the stack.
+    ...(arch === "i386" ? ["-mregparm=3"] : ["-mcmodel=kernel", "-mno-red-zone"]),
+    ...["-O2", "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fno-common"],
+    ...includes,
+    ...["-T", script, "-o", output],
+    ...unitsOf("guests/puppy", arch),
+  ])
+}
+
+/** Programs of /bin, by the table in the sources; a link is named with - for _. */
+const applets = (): ReadonlyArray<string> =>
+  [...readFileSync(join(root, "guests/user/bin/applets.h"), "utf8").matchAll(/\bX\((\w+)\)/g)]
+    .map(([, name]) => name.replaceAll("_", "-"))
+    .filter((name) => name !== "name")
+
+const buildInitramfs = async (arch: Arch, work: string, output: string): Promise<void> => {
+  const program = join(work, `puppybox-${arch}`)
+  await tool(root, "gcc", [
+    ...flags(arch),
+    ...["-Os", "-s", "-Wl,--gc-sections", "-o", program],
+    ...unitsOf("guests/user", arch),
+  ])
+  const directory = (path: string): Entry => ({ kind: "directory", path })
+  const link = (path: string, target: string): Entry => ({ kind: "link", path, target })
+  writeFileSync(
+    output,
+    cpio([
+      ...["bin", "dev", "etc", "proc", "tmp"].map(directory),
+      { kind: "file", path: "bin/puppybox", mode: 0o755, bytes: readFileSync(program) },
+      ...applets().map((name) => link(`bin/${name}`, "puppybox")),
+      link("init", "bin/puppybox"),
+      { kind: "file", path: "etc/motd", mode: 0o644, bytes: readFileSync(join(root, "guests/user/etc/motd")) },
+    ]),
+  )
+}
+
+const builders: ReadonlyArray<readonly [string, (work: string, output: string) => Promise<void>]> = ARCHES.flatMap(
+  (arch) => [
+    [kernelImage(arch), (work: string, output: string) => buildKernel(arch, work, output)] as const,
+    [initramfsImage(arch), (work: string, output: string) => buildInitramfs(arch, work, output)] as const,
+  ],
+)
+
+export const imageNames: ReadonlyArray<string> = builders.map(([name]) => name)
+
+/** Builds images (all, unless some are named) into `folder`. The same sources and tools give the same bytes. */
+export const buildImages = async (folder: string, names: ReadonlyArray<string> = imageNames): Promise<void> => {
+  const work = mkdtempSync(join(tmpdir(), "guests-"))
+  mkdirSync(folder, { recursive: true })
+  try {
+    await Promise.all(
+      builders.filter(([name]) => names.includes(name)).map(([name, build]) => build(work, join(folder, name))),
+    )
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
