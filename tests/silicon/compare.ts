@@ -70,7 +70,8 @@ export const differences = (
   const at = (index * RESULT.size) >>> 2
   const out: string[] = []
   const differ = (w: number) => native[at + w] !== simulated[at + w]
-  for (let w = 0; w < GPR_WORDS; w++) if (differ(w)) out.push(REGISTERS[w >>> 1]!)
+  // In compatibility mode the upper halves cannot be told; that of RSP is whatever Linux returned to a 16-bit stack with.
+  for (let w = 0; w < GPR_WORDS; w += t.bitness === 64 ? 1 : 2) if (differ(w)) out.push(REGISTERS[w >>> 1]!)
   if (differ(word(f.rip)) || differ(word(f.rip) + 1)) out.push("rip")
   const ignored = undefinedFlags(t, tests, index)
   if (((native[at + word(f.rflags)]! ^ simulated[at + word(f.rflags)]!) & ~ignored) !== 0) out.push("rflags")

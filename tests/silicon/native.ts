@@ -30,7 +30,7 @@ export class Native {
   }
 
   /** Runs `count` cases (TEST records) and returns as many RESULT records. */
-  run(tests: Uint8Array, count: number): Uint8Array {
+  run(tests: Uint8Array, count: number, timeout = 60_000): Uint8Array {
     const header = new DataView(new ArrayBuffer(HEADER.size))
     const put = (field: { offset: number }, value: number) => header.setUint32(field.offset, value, true)
     put(HEADER.fields.magic, MAGIC)
@@ -50,7 +50,7 @@ export class Native {
     const { status, signal, stdout, stderr } = spawnSync(this.harness, [], {
       input,
       maxBuffer: count * RESULT.size + 4096,
-      timeout: 60_000,
+      timeout,
     })
     if (status !== 0 || stdout.length !== count * RESULT.size)
       throw new Error(`the native harness failed (status ${status}, signal ${signal}): ${stderr.toString().trim()}`)

@@ -60,6 +60,8 @@ export interface Template {
   readonly register: readonly [number, number]
   readonly memoryFirst: boolean
   readonly operandSize: number
+  /** The selector of a far pointer in the instruction, 0 where there is none. */
+  readonly farSelector: number
 }
 
 /** What the simulated processor has: the integer instruction set of x86-64-v1. */
@@ -239,6 +241,7 @@ export const analyse = (bytes: Uint8Array, bitness: Bitness, ip: bigint): Templa
       register: [encoding(first), encoding(second)],
       memoryFirst,
       operandSize: operands[0]?.size ?? 0,
+      farSelector: 0,
     }
     constants.free()
     return template
@@ -325,16 +328,16 @@ const bytesFor = (random: Random, bitness: Bitness, map: number, opcode: number,
 }
 
 /** Far pointers in the instruction: a selector that may be loadable, an offset that may be inside. */
-const aimFarPointer = (random: Random, t: Template): void => {
-  if (t.mnemonic !== "jmp" && t.mnemonic !== "call") return
-  const opcode = [...t.bytes].find((b) => !PREFIXES.includes(b))
-  if (opcode !== 0xea && opcode !== 0x9a) return
+const aimFarPointer = (random: Random, t: Template): Template => {
+  const at = t.bytes.findIndex((b) => !PREFIXES.includes(b))
+  if (!t.valid || t.bitness === 64 || (t.bytes[at] !== 0xea && t.bytes[at] !== 0x9a)) return t
   const view = new DataView(t.bytes.buffer, t.bytes.byteOffset)
-  view.setUint16(t.bytes.length - 2, random.pick(SELECTORS), true)
+  const farSelector = random.pick(SELECTORS)
+  view.setUint16(t.bytes.length - 2, farSelector, true)
   const offset = random.pick([0x800, CODE + 0x800, 0xfff, 0x1000, CODE])
-  const at = t.bytes.indexOf(opcode) + 1
-  if (t.bytes.length - 2 - at === 4) view.setUint32(at, offset, true)
-  else view.setUint16(at, offset & 0xffff, true)
+  if (t.bytes.length - 2 - (at + 1) === 4) view.setUint32(at + 1, offset, true)
+  else view.setUint16(at + 1, offset & 0xffff, true)
+  return { ...t, farSelector }
 }
 
 /** `perOpcode` templates for each opcode of the one-byte and the 0F map. */
@@ -350,8 +353,7 @@ export function* templates(random: Random, bitness: Bitness, perOpcode: number):
         if (t === undefined) continue
         // One of these says as much as many.
         if (!t.valid && n >= 8 && !random.chance(10)) continue
-        aimFarPointer(random, t)
-        yield t
+        yield aimFarPointer(random, t)
       }
     }
 }
