@@ -1,15 +1,14 @@
-import { ENTRY_BYTES } from "./entries.ts"
+import { ENTRY_BYTES, P } from "./entries.ts"
 import { chainNext, chainOf } from "./hash.ts"
 import type { PhysicalMemory } from "./interface.ts"
-import { P } from "./entries.ts"
 import { refreshEntry } from "./refresh.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { zapPage } from "./shadowPage.ts"
-import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * Stores to guest page tables that do not go through an spte: emulated ones, announced ones, and those of devices and
- * host. The shadows of the table are refreshed entry by entry.
+ * host. (window.ts has another way to the first.) The shadows of the table are refreshed entry by entry.
  *
  * A frame that is stored to again and again without any fault going through its shadow in between, or in a way in which
  * nobody writes page-table entries, has become something else (a guest reuses the frames of a dead process): it is
@@ -28,7 +27,7 @@ export const zapTables = (s: ShadowState, gfn: number): void => {
 }
 
 /** Refreshes what the bytes [offset, offset + size) of a table mean, in all its shadows. */
-const refreshRange = (s: ShadowState, gfn: number, offset: number, size: number, prefetch: boolean): void => {
+export const refreshRange = (s: ShadowState, gfn: number, offset: number, size: number, prefetch: boolean): void => {
   const first = Math.floor(offset / ENTRY_BYTES)
   const last = Math.floor((offset + size - 1) / ENTRY_BYTES)
   for (let sp = chainOf(s, gfn); sp >= 0; sp = chainNext(s, sp)) {
@@ -42,11 +41,12 @@ const isNoEntryStore = (offset: number, size: number): boolean =>
   offset % size !== 0 || (size < 4 && !(size === 1 && offset % ENTRY_BYTES === 0))
 
 /** Counts a store to a table that is not unsync, and says whether it is one too many. */
-const isFlooded = (s: ShadowState, gfn: number, offset: number, size: number): boolean => {
-  let flooded = isNoEntryStore(offset, size)
+export const countStore = (s: ShadowState, gfn: number): boolean => {
+  let flooded = false
   for (let sp = chainOf(s, gfn); sp >= 0; sp = chainNext(s, sp)) {
     if (s.pageGfn[sp] !== gfn || isDirect(s.pageRole[sp]!) || levelOf(s.pageRole[sp]!) === 1) continue
-    if ((s.pageFlags[sp]! & PAGE_UNSYNC) === 0 && ++s.pageFlood[sp]! >= FLOOD_LIMIT) flooded = true
+    if (s.pageFlood[sp]! < FLOOD_LIMIT) s.pageFlood[sp]!++
+    if (s.pageFlood[sp] === FLOOD_LIMIT) flooded = true
   }
   return flooded
 }
@@ -73,7 +73,8 @@ export const guestWrite = (s: ShadowState, gpa: number, size: number, lo: number
   if (hfn < 0 || offset + size > 4096) return false
   put(s.memory, hfn * 4096 + offset, size, lo, hi)
   if (s.tables[gfn] === 0) return true
-  if (isFlooded(s, gfn, offset, size) && !s.isActiveRoot(gfn)) {
+  const flooded = countStore(s, gfn) || isNoEntryStore(offset, size)
+  if (flooded && !s.isActiveRoot(gfn)) {
     s.stats.floods++
     zapTables(s, gfn)
   } else {

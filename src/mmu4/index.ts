@@ -32,8 +32,8 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  *
  * Mechanisms, in the order in which an access meets them: walk.ts and accessedDirty.ts (the guest's walk), fault.ts (walk
  * to spte), hugePages.ts, create.ts with hash.ts and roles.ts (find or make shadow pages), reclaim.ts (the limit),
- * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts (the two ways
- * in which a guest's stores to its tables reach the shadow), refresh.ts (one spte follows its guest entry), flush.ts,
+ * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts with window.ts
+ * (the ways in which a guest's stores to its tables reach the shadow), refresh.ts (one spte follows its guest entry), flush.ts,
  * root.ts, zap.ts, describe.ts.
  */
 

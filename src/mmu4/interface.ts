@@ -71,7 +71,7 @@ export const FIXED = 0
 export const GUEST_FAULT = 1
 /** `gpa` is not memory: a device, or nothing. */
 export const MMIO = 2
-/** A store to `gpa` in a shadowed page table: decode the instruction, do the store by `guestWrite`. */
+/** A store to `gpa` in a shadowed page table: do it by `guestWrite` (decoding it), or by the instruction itself (`openWindow`). */
 export const EMULATE = 3
 /** The guest cannot go on: `reason` says why. */
 export const KILL = 4
@@ -113,6 +113,14 @@ export interface VcpuMmu {
    * an instruction). `access`: PF_WRITE, PF_FETCH or 0. FIXED with gpa, GUEST_FAULT, MMIO or KILL.
    */
   translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult
+  /**
+   * After EMULATE, for who does not decode: the page at vpn can be written by this processor until `closeWindow`. Run one
+   * instruction (single step) and close, also when it faulted. False: the page is not mapped any more; run the
+   * instruction again, it faults again.
+   */
+  openWindow(vpn: number, userView: boolean): boolean
+  /** Closes the window, if there is one, and takes account of what was written. */
+  closeWindow(): void
   /** Flush of the TLB: without (false) or with (true) global entries. */
   flush(global: boolean): void
   /** INVLPG. */

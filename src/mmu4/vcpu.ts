@@ -3,6 +3,7 @@ import { flushAddress, flushTlb } from "./flush.ts"
 import { FIXED, type FaultResult, type VcpuMmu } from "./interface.ts"
 import { handOut } from "./root.ts"
 import type { ShadowState } from "./state.ts"
+import { closeWindow, openWindow } from "./window.ts"
 import type { VcpuState } from "./vcpuState.ts"
 
 /** One virtual CPU's side of the MMU. */
@@ -49,6 +50,14 @@ export class ShadowVcpu implements VcpuMmu {
 
   translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
     return translate(this.s, this.v, vpn, offset, access, userView)
+  }
+
+  openWindow(vpn: number, userView: boolean): boolean {
+    return openWindow(this.s, this.v, vpn, userView)
+  }
+
+  closeWindow(): void {
+    closeWindow(this.s, this.v)
   }
 
   flush(_global: boolean): void {

@@ -1,0 +1,75 @@
+import { D, ENTRIES, ENTRY_BYTES, indexAt, RW } from "./entries.ts"
+import { countStore, refreshRange, zapTables } from "./emulate.ts"
+import { currentRoot } from "./root.ts"
+import { addressOf } from "./spte.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, type ShadowState } from "./state.ts"
+import type { VcpuState } from "./vcpuState.ts"
+
+/*
+ * The other way to do a store to a write-protected table: not to decode it, but to let the processor do it. The one spte
+ * is opened for one instruction; then it is closed, and what the instruction has changed in the table is looked for. That
+ * is right for every instruction that there is.
+ *
+ * Only the spte in memory is opened; the columns go on to say that it is read-only, so that whatever the MMU does to it
+ * meanwhile (the instruction may fault on other pages, and reclaim may take the table that holds the spte) closes it.
+ */
+
+const WORDS_PER_ENTRY = ENTRY_BYTES / 4
+
+const copyTable = (s: ShadowState, gfn: number, to: Uint32Array): void => {
+  const at = s.frames.gfnToHfn(gfn) * 4096
+  for (let i = 0; i < to.length; i++) to[i] = s.memory.read32(at + 4 * i)
+}
+
+/** See VcpuMmu.openWindow. */
+export const openWindow = (s: ShadowState, v: VcpuState, vpn: number, userView: boolean): boolean => {
+  const root = currentRoot(s, v, userView)
+  if (root < 0 || v.windowGfn >= 0) return false
+  let id = root * ENTRIES + indexAt(vpn, 4)
+  for (let level = 3; level >= 1; level--) {
+    if ((s.entryInfo[id]! & ENTRY_TABLE) === 0) return false
+    id = s.entryTarget[id]! * ENTRIES + indexAt(vpn, level)
+  }
+  if ((s.entryInfo[id]! & ENTRY_LEAF) === 0) return false
+  v.windowId = id
+  v.windowGfn = s.entryTarget[id]!
+  copyTable(s, v.windowGfn, v.windowBefore)
+  const at = addressOf(s, id)
+  s.memory.write32(at, (s.memory.read32(at) | RW) >>> 0)
+  s.flushers[v.index]!.flushPage(vpn)
+  return true
+}
+
+/** The first entry at or after `index` that differs from the copy; -1: none. */
+const nextChange = (s: ShadowState, v: VcpuState, index: number): number => {
+  const at = s.frames.gfnToHfn(v.windowGfn) * 4096
+  for (let i = index * WORDS_PER_ENTRY; i < v.windowBefore.length; i++)
+    if (s.memory.read32(at + 4 * i) !== v.windowBefore[i]) return Math.floor(i / WORDS_PER_ENTRY)
+  return -1
+}
+
+/** See VcpuMmu.closeWindow. */
+export const closeWindow = (s: ShadowState, v: VcpuState): void => {
+  const gfn = v.windowGfn
+  if (gfn < 0) return
+  const id = v.windowId
+  // If the slot has become something else, its spte is what the columns say, and clearing RW changes nothing.
+  if ((s.entryInfo[id]! & (ENTRY_LEAF | ENTRY_W)) === ENTRY_LEAF) {
+    const at = addressOf(s, id)
+    s.memory.write32(at, (s.memory.read32(at) & ~(RW | D)) >>> 0)
+  }
+  s.flushPending = true
+  s.flushIfPending()
+  let index = nextChange(s, v, 0)
+  if (index >= 0 && s.tables[gfn] !== 0) {
+    if (countStore(s, gfn) && !s.isActiveRoot(gfn)) {
+      s.stats.floods++
+      zapTables(s, gfn)
+    } else {
+      for (; index >= 0; index = nextChange(s, v, index + 1))
+        refreshRange(s, gfn, index * ENTRY_BYTES, ENTRY_BYTES, false)
+    }
+  }
+  v.windowGfn = -1
+  s.flushIfPending()
+}

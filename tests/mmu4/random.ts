@@ -1,0 +1,106 @@
+import fc from "fast-check"
+import { INDICES, POOL, type Step } from "./simulation.ts"
+import { GUEST_FRAMES, HOLE } from "./world.ts"
+
+/*
+ * Random guests: tables whose entries point at each other, at themselves, at data, at devices and into the void.
+ */
+
+const frame = fc.oneof(
+  { weight: 12, arbitrary: fc.integer({ min: 0, max: POOL - 1 }) },
+  { weight: 4, arbitrary: fc.constantFrom(30, 31, 600, 1030, 1031) },
+  { weight: 1, arbitrary: fc.constantFrom(0, 512, 1024) },
+  { weight: 1, arbitrary: fc.constantFrom(HOLE, GUEST_FRAMES, 0xf0000, 0xfffffff) },
+)
+
+/** 1 with a probability in percent. */
+const chance = (percent: number) => fc.integer({ min: 0, max: 99 }).map((n) => n < percent)
+
+export const entry = fc
+  .record({
+    frame,
+    present: chance(92),
+    writable: chance(75),
+    user: chance(75),
+    accessed: chance(40),
+    dirty: chance(40),
+    large: chance(15),
+    aligned: chance(90),
+    global: chance(20),
+    nx: chance(15),
+    reserved: chance(2),
+    ignored: chance(20),
+  })
+  .map((e) => {
+    const aligned = e.large && e.aligned ? e.frame - (e.frame % 512) : e.frame
+    return (
+      (BigInt(aligned) << 12n) |
+      (e.present ? 1n : 0n) |
+      (e.writable ? 2n : 0n) |
+      (e.user ? 4n : 0n) |
+      (e.accessed ? 0x20n : 0n) |
+      (e.dirty ? 0x40n : 0n) |
+      (e.large ? 0x80n : 0n) |
+      (e.global ? 0x100n : 0n) |
+      (e.ignored ? (0x5an << 52n) | 0xe00n : 0n) |
+      (e.reserved ? 1n << 45n : 0n) |
+      (e.nx ? 1n << 63n : 0n)
+    )
+  })
+
+export const tables = fc.array(fc.array(entry, { minLength: INDICES.length, maxLength: INDICES.length }), {
+  minLength: POOL,
+  maxLength: POOL,
+})
+
+const index = fc.constantFrom(...INDICES)
+const vpn = fc
+  .tuple(fc.constantFrom(...INDICES, 510), index, index, index)
+  .map(([a, b, c, d]) => a * 2 ** 27 + b * 2 ** 18 + c * 512 + d)
+export const vpns = fc.array(vpn, { minLength: 12, maxLength: 12 })
+
+const pool = fc.integer({ min: 0, max: POOL - 1 })
+const how = fc.constantFrom(0 as const, 1 as const, 2 as const)
+const address = fc.nat(14)
+
+const op = fc.oneof(
+  { weight: 40, arbitrary: fc.record({ kind: fc.constant("access" as const), address, how, user: fc.boolean() }) },
+  {
+    weight: 25,
+    arbitrary: fc.record({
+      kind: fc.constant("store" as const),
+      frame: pool,
+      index,
+      value: entry,
+      window: fc.nat(2),
+      size: fc.constantFrom(8 as const, 8 as const, 8 as const, 4 as const, 1 as const),
+      by: fc.constantFrom("write" as const, "window" as const, "unprotect" as const),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("announce" as const), frame: pool, index }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("device" as const), frame: pool, index, value: entry }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("cr3" as const),
+      frame: fc.oneof({ weight: 30, arbitrary: pool }, { weight: 1, arbitrary: fc.constantFrom(HOLE, GUEST_FRAMES) }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("linear" as const) }) },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("flush" as const) }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant("invlpg" as const), address }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("translate" as const), address, how, user: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("zapAll" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("zapFrame" as const), frame: pool }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reclaim" as const), pages: fc.integer({ min: 1, max: 8 }) }) },
+)
+
+export const steps = (count: number): fc.Arbitrary<Step[]> =>
+  fc
+    .array(fc.record({ vcpu: fc.nat(1), op }), { minLength: count, maxLength: count, size: "max" })
+    // Most guests leave the linear view at once.
+    .map((list) => [
+      { vcpu: 0, op: { kind: "cr3", frame: 0 } as const },
+      { vcpu: 1, op: { kind: "cr3", frame: 1 } as const },
+      ...list,
+    ])

@@ -1,0 +1,326 @@
+import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO } from "../../src/mmu4/index.ts"
+import { check } from "./invariants.ts"
+import { HOST_SLOT, permits, referenceWalk, type Access, type Outcome, type Translation } from "./reference.ts"
+import { hfnToGfn, World, type WorldOptions } from "./world.ts"
+
+/*
+ * A guest that does whatever a list of steps says, on one or two virtual CPUs, and what the architecture promises it.
+ *
+ * The promise: a translation that a processor uses is what the guest's tables say now, or what they said at some time
+ * since that processor last flushed the address. A fault is what they say now. So for each processor, view and address the
+ * simulation remembers all translations since the last flush, and holds each access against them.
+ */
+
+/** Guest frames that serve as page tables at any level, as data, or as both. */
+export const POOL = 8
+/** The first PML4s; all pool frames can become one. */
+const WINDOW_L3 = 20
+const WINDOW_L2 = 21
+const WINDOW_L1 = 22
+const WINDOW_L2_LARGE = 23
+/** PML4 slots through which the guest kernel reaches the pool: by 4 KiB, 2 MiB and 1 GiB pages. */
+export const WINDOW_SLOTS = [256, 257, 258] as const
+/** Indices that random entries and addresses use. */
+export const INDICES = [0, 1, 511] as const
+
+const P_RW = 3n
+const PS = 0x80n
+
+export interface Step {
+  readonly vcpu: number
+  readonly op:
+    | { readonly kind: "access"; readonly address: number; readonly how: 0 | 1 | 2; readonly user: boolean }
+    | {
+        readonly kind: "store"
+        readonly frame: number
+        readonly index: number
+        readonly value: bigint
+        readonly window: number
+        readonly size: 1 | 4 | 8
+        readonly by: "write" | "window" | "unprotect"
+      }
+    | { readonly kind: "announce"; readonly frame: number; readonly index: number }
+    | { readonly kind: "device"; readonly frame: number; readonly index: number; readonly value: bigint }
+    | { readonly kind: "cr3"; readonly frame: number }
+    | { readonly kind: "linear" }
+    | { readonly kind: "flush" }
+    | { readonly kind: "invlpg"; readonly address: number }
+    | { readonly kind: "translate"; readonly address: number; readonly how: 0 | 1 | 2; readonly user: boolean }
+    | { readonly kind: "zapAll" }
+    | { readonly kind: "zapFrame"; readonly frame: number }
+    | { readonly kind: "reclaim"; readonly pages: number }
+}
+
+type View = 0 | 1
+
+/** What the promise is about: where, and with which rights. */
+const nameOf = (t: Translation): string => `${t.gfn}${t.writable ? "W" : ""}${t.executable ? "X" : ""}`
+
+class Processor {
+  /** Guest PML4; -1: linear. */
+  pgd = -1
+  /** [view * addresses + i]: translations since the last flush. */
+  readonly seen: Map<string, Translation>[]
+  constructor(addresses: number) {
+    this.seen = Array.from({ length: 2 * addresses }, () => new Map<string, Translation>())
+  }
+}
+
+export class Simulation {
+  readonly world: World
+  readonly vpns: readonly number[]
+  private readonly processors: Processor[]
+
+  constructor(options: WorldOptions, vpns: readonly number[], tables: readonly (readonly bigint[])[]) {
+    this.world = new World(options)
+    this.vpns = [...vpns, ...WINDOW_SLOTS.map((slot) => slot * 2 ** 27)]
+    this.processors = this.world.hardware.map(() => new Processor(this.vpns.length))
+    const { world } = this
+    const poke = (frame: number, index: number, entry: bigint) => world.poke(frame * 4096 + index * 8, entry)
+    const to = (frame: number, flags: bigint) => (BigInt(frame) << 12n) | flags
+    poke(WINDOW_L3, 0, to(WINDOW_L2, P_RW))
+    poke(WINDOW_L2, 0, to(WINDOW_L1, P_RW))
+    poke(WINDOW_L2_LARGE, 0, to(0, P_RW | PS))
+    for (let i = 0; i < POOL; i++) {
+      poke(WINDOW_L1, i, to(i, P_RW))
+      poke(i, WINDOW_SLOTS[0], to(WINDOW_L3, P_RW))
+      poke(i, WINDOW_SLOTS[1], to(24, P_RW))
+      poke(i, WINDOW_SLOTS[2], to(25, P_RW))
+      // In the host's slot the guest may write what it likes.
+      poke(i, HOST_SLOT, to(WINDOW_L3, 7n))
+      tables[i]?.forEach((entry, k) => poke(i, INDICES[k]!, entry))
+    }
+    poke(24, 0, to(WINDOW_L2_LARGE, P_RW))
+    poke(25, 0, to(0, P_RW | PS))
+    this.processors.forEach((_, i) => this.forget(i))
+  }
+
+  private walk(p: Processor, vpn: number, access: Access): Outcome {
+    return referenceWalk(this.world, p.pgd, vpn, access)
+  }
+
+  /** Remembers what the tables say now, after they have changed. */
+  private remember(): void {
+    for (const p of this.processors) for (let i = 0; i < this.vpns.length; i++) this.rememberOne(p, i)
+  }
+
+  private rememberOne(p: Processor, i: number): void {
+    for (const view of [0, 1] as View[]) {
+      const now = this.walk(p, this.vpns[i]!, { write: false, fetch: false, user: view === 1 })
+      if (now.kind === "ok") p.seen[view * this.vpns.length + i]!.set(nameOf(now.translation), now.translation)
+    }
+  }
+
+  private forgetOne(vcpu: number, i: number): void {
+    const p = this.processors[vcpu]!
+    p.seen[i]!.clear()
+    p.seen[this.vpns.length + i]!.clear()
+    this.rememberOne(p, i)
+  }
+
+  private forget(vcpu: number): void {
+    for (let i = 0; i < this.vpns.length; i++) this.forgetOne(vcpu, i)
+  }
+
+  run(steps: readonly Step[]): void {
+    check(this.world)
+    for (const step of steps) {
+      this.step(step)
+      check(this.world)
+    }
+  }
+
+  private step({ vcpu: n, op }: Step): void {
+    const { mmu } = this.world
+    const vcpu = n % this.processors.length
+    const cpu = mmu.vcpus[vcpu]!
+    switch (op.kind) {
+      case "access":
+        this.access(vcpu, op.address % this.vpns.length, op.how, op.user)
+        return
+      case "store":
+        this.store(vcpu, op)
+        return
+      case "announce":
+        mmu.entryChanged(op.frame * 4096 + op.index * 8)
+        return
+      case "device":
+        this.world.poke(op.frame * 4096 + op.index * 8, op.value)
+        mmu.memoryWritten(op.frame * 4096 + op.index * 8, 8)
+        this.remember()
+        return
+      case "cr3": {
+        const { kind } = cpu.newRoot(op.frame * 4096)
+        if (!this.world.isMemory(op.frame)) {
+          expectEqual(kind, KILL, "CR3 out of memory")
+          return
+        }
+        expectEqual(kind, FIXED, "CR3")
+        this.processors[vcpu]!.pgd = op.frame * 4096
+        this.forget(vcpu)
+        return
+      }
+      case "linear":
+        cpu.linear()
+        this.processors[vcpu]!.pgd = -1
+        this.forget(vcpu)
+        return
+      case "flush":
+        cpu.flush(true)
+        this.forget(vcpu)
+        return
+      case "invlpg": {
+        const i = op.address % this.vpns.length
+        cpu.flushAddress(this.vpns[i]!)
+        this.forgetOne(vcpu, i)
+        return
+      }
+      case "translate":
+        this.translate(vcpu, op.address % this.vpns.length, op.how, op.user)
+        return
+      case "zapAll":
+        mmu.zapAll()
+        return
+      case "zapFrame":
+        mmu.zapFrame(op.frame)
+        return
+      case "reclaim":
+        mmu.reclaim(op.pages)
+        return
+    }
+  }
+
+  private kinds(how: 0 | 1 | 2, user: boolean): Access {
+    return { write: how === 1, fetch: how === 2, user }
+  }
+
+  private translate(vcpu: number, i: number, how: 0 | 1 | 2, user: boolean): void {
+    const access = this.kinds(how, user)
+    const now = this.walk(this.processors[vcpu]!, this.vpns[i]!, access)
+    const r = this.world.mmu.vcpus[vcpu]!.translate(this.vpns[i]!, 0x123, how === 1 ? 2 : how === 2 ? 16 : 0, user)
+    this.compare(r, now, access, false)
+  }
+
+  /** Holds an answer of the MMU against what the tables say now. */
+  private compare(
+    r: { kind: number; error: number; gpa: number; reason: string },
+    now: Outcome,
+    access: Access,
+    fault: boolean,
+  ): void {
+    if (now.kind === "kill") {
+      expectEqual(r.kind, KILL, "tables out of memory")
+      expectEqual(/^page table frame 0x[0-9a-f]+ is out of its memory/.test(r.reason), true, r.reason)
+    } else if (now.kind === "fault") {
+      expectEqual(r.kind, GUEST_FAULT, `a fault with ${now.error}`)
+      expectEqual(r.error, now.error, "error code")
+    } else {
+      const { gfn } = now.translation
+      expectEqual(r.gpa, gfn * 4096 + 0x123, "guest-physical address")
+      if (!this.world.isMemory(gfn)) expectEqual(r.kind, MMIO, `gfn ${gfn}`)
+      else if (r.kind === EMULATE && fault) {
+        expectEqual(access.write, true, "emulation of a store")
+        expectEqual(this.world.mmu.state.tables[gfn]! > 0, true, "emulation for a table")
+      } else expectEqual(r.kind, FIXED, `gfn ${gfn}`)
+      this.expectFlags(now.translation, access.write)
+    }
+  }
+
+  /** ACCESSED, DIRTY: what a processor would have set. */
+  private expectFlags(t: Translation, write: boolean): void {
+    t.path.forEach((gpa, i) => {
+      const wanted = write && i === t.path.length - 1 ? 0x60n : 0x20n
+      expectEqual(this.world.read64(gpa)! & wanted, wanted, `flags of the entry at ${gpa.toString(16)}`)
+    })
+  }
+
+  /** One access by the processor; the guest frame, or why not. */
+  private access(vcpu: number, i: number, how: 0 | 1 | 2, user: boolean): number | "fault" | "emulate" {
+    const { world } = this
+    const p = this.processors[vcpu]!
+    const vpn = this.vpns[i]!
+    const access = this.kinds(how, user)
+    const hw = world.hardware[vcpu]!
+    const cpu = world.mmu.vcpus[vcpu]!
+    hw.root = cpu.rootFor(user)
+    let hfn = hw.access(vpn, access.write, access.fetch)
+    if (hfn < 0) {
+      const before = this.walk(p, vpn, access)
+      const r = cpu.pageFault(vpn, 0x123, -1 - hfn, user)
+      this.compare(r, before, access, true)
+      if (r.kind === EMULATE) return "emulate"
+      if (r.kind !== FIXED) return "fault"
+      // PROGRESS
+      hw.root = cpu.rootFor(user)
+      hfn = hw.access(vpn, access.write, access.fetch)
+      expectEqual(hfn >= 0, true, "a fixed access succeeds")
+    }
+    const gfn = hfnToGfn.get(hfn)
+    if (gfn === undefined) throw new Error(`the guest reached host frame ${hfn}`)
+    const seen = p.seen[(user ? 1 : 0) * this.vpns.length + i]!
+    const allowed = [...seen.values()].filter((t) => t.gfn === gfn && permits(t, access))
+    if (allowed.length === 0)
+      throw new Error(
+        `${vpn.toString(16)} is gfn ${gfn} ${JSON.stringify(access)}, not one of ${[...seen.keys()].join()}`,
+      )
+    const now = this.walk(p, vpn, access)
+    if (seen.size === 1 && now.kind === "ok" && now.translation.gfn === gfn) {
+      // Flags that the guest has cleared since may be clear; the MMU knows of none unless a table is unsync.
+      if (world.mmu.state.unsyncCount === 0) this.expectFlags(now.translation, access.write)
+    }
+    return gfn
+  }
+
+  /** A store by the guest kernel to an entry of a pool frame, through one of the windows, if that is mapped. */
+  private store(vcpu: number, op: Step["op"] & { kind: "store" }): void {
+    const { world } = this
+    const slot = WINDOW_SLOTS[op.window % WINDOW_SLOTS.length]!
+    const vpn = slot * 2 ** 27 + op.frame
+    const at = op.frame * 4096 + op.index * 8
+    const hw = world.hardware[vcpu]!
+    const cpu = world.mmu.vcpus[vcpu]!
+    const value = op.size === 8 ? op.value : op.value & (2n ** BigInt(8 * op.size) - 1n)
+    const lo = Number(value & 0xffffffffn)
+    const hi = Number(value >> 32n)
+    const direct = (gpa: number) => {
+      const pa = world.hpa(gpa)
+      if (op.size === 1) world.memory.write8(pa, lo)
+      else world.memory.write32(pa, lo)
+      if (op.size === 8) world.memory.write32(pa + 4, hi)
+    }
+    for (let attempt = 0; ; attempt++) {
+      if (attempt > 2) throw new Error("a store makes no progress")
+      hw.root = cpu.rootFor(false)
+      let hfn = hw.access(vpn, true, false)
+      if (hfn < 0) {
+        const r = cpu.pageFault(vpn, op.index * 8, -1 - hfn, false)
+        if (r.kind === EMULATE) {
+          const { gpa } = r
+          if (op.by === "unprotect" && world.mmu.unprotect(gpa)) continue
+          if (op.by === "window") {
+            if (!cpu.openWindow(vpn, false)) throw new Error("no window after EMULATE")
+            hfn = hw.access(vpn, true, false)
+            if (hfn < 0) throw new Error("the window is not open")
+            direct(hfnToGfn.get(hfn)! * 4096 + op.index * 8)
+            cpu.closeWindow()
+          } else expectEqual(world.mmu.guestWrite(gpa, op.size, lo, hi), true, "guestWrite")
+          break
+        }
+        if (r.kind !== FIXED) return
+        hw.root = cpu.rootFor(false)
+        hfn = hw.access(vpn, true, false)
+        expectEqual(hfn >= 0, true, "a fixed store succeeds")
+      }
+      // Through a stale or strange mapping the store may go elsewhere; wherever it goes is the guest's own doing.
+      const gfn = hfnToGfn.get(hfn)
+      if (gfn === undefined) throw new Error(`the guest writes host frame ${hfn}`)
+      direct(gfn * 4096 + (at % 4096))
+      break
+    }
+    this.remember()
+  }
+}
+
+const expectEqual = <T>(got: T, wanted: T, what: string): void => {
+  if (got !== wanted) throw new Error(`${what}: ${String(got)}, not ${String(wanted)}`)
+}
