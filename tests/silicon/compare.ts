@@ -1,5 +1,6 @@
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from "iced-x86"
 import { MAX_DIFFS, RESULT, TEST } from "./layout.ts"
+import { NOWHERE, TRAPPED } from "./simulated.ts"
 import type { Template } from "./templates.ts"
 
 /* Compares what the two processors did, word by word, and tells a difference so that one can act on it. */
@@ -131,7 +132,7 @@ const outcome = (view: DataView, base: number): string => {
   const v = view.getUint16(base + f.vector.offset, true)
   const e = view.getUint32(base + f.error.offset, true)
   const cr2 = v === PAGE_FAULT ? ` cr2 ${hex(view.getBigUint64(base + f.cr2.offset, true))}` : ""
-  return `${v === 1 ? "stepped" : v === 3 ? "int3" : v === 0xffff ? "NO EXCEPTION" : `exception ${v} error ${hex(e)}${cr2}`}`
+  return `${v === 1 ? "stepped" : v === 3 ? "int3" : v === NOWHERE ? "no end" : v === TRAPPED ? "THE CORE TRAPPED" : `exception ${v} error ${hex(e)}${cr2}`}`
 }
 
 const memory = (view: DataView, base: number): string => {

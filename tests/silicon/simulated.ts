@@ -36,6 +36,10 @@ const PTE_NX = 1n << 63n
 /** Enough for the longest REP that can stay within mapped memory. */
 const BUDGET = 100_000
 
+/** In place of a vector, and never in a real processor's result: the case did not end in a handler; the core itself trapped. */
+export const NOWHERE = 0xffff
+export const TRAPPED = 0xfffe
+
 export class Simulated {
   readonly machine: Machine
   readonly processor: Processor
@@ -216,8 +220,16 @@ export class Simulated {
     p.setWord(S.ATTENTION, 0)
     p.flags = get64(t.rflags)
     p.refresh()
-    p.run(BUDGET)
+    let trap = false
+    try {
+      p.run(BUDGET)
+    } catch (thrown) {
+      // A difference like any other: the report shows the case.
+      if (!(thrown instanceof WebAssembly.RuntimeError)) throw thrown
+      trap = true
+    }
     this.report(results, index * RESULT.size)
+    if (trap) results.setUint16(index * RESULT.size + RESULT.fields.vector.offset, TRAPPED, true)
     if (codeBytes > 0) ram.fill(codeAddress, codeBytes, 0xcc)
   }
 
@@ -236,8 +248,7 @@ export class Simulated {
     )
     const at = Number(BigInt.asUintN(64, p.rip - KERNEL - BigInt(this.handlers)))
     const delivered = word(S.HALTED) === 1 && at < PAGE
-    // 0xffff: it did not end in a handler, which no real processor does.
-    const vector = delivered ? (at - 1) >>> 4 : 0xffff
+    const vector = delivered ? (at - 1) >>> 4 : NOWHERE
     set16(r.vector, vector)
     const frame = this.stack + PAGE - 40
     const hasError = delivered && Number(p.gpr(4) & 0xfffn) === 0x1000 - 48
