@@ -139,7 +139,9 @@ const plainlyInvalid = (bytes: Uint8Array, bitness: Bitness): boolean => {
   let i = 0
   while (i < bytes.length && isPrefix(bytes[i]!, bitness)) i++
   const b = bytes[i]
-  if (b === undefined || i > 13) return false
+  // Prefixes without end: too long, #GP.
+  if (b === undefined) return i >= 15
+  if (i > 13) return false
   if (b === 0xc4 || b === 0xc5 || b === 0x62 || b === 0x8f || (b >= 0xd8 && b <= 0xdf)) return false
   if (b !== 0x0f) return true
   const second = bytes[i + 1]!
@@ -356,4 +358,11 @@ export function* templates(random: Random, bitness: Bitness, perOpcode: number):
         yield aimFarPointer(random, t)
       }
     }
+  // Up to the longest instruction that there is, and beyond it.
+  for (let length = 12; length <= 18; length++) {
+    const bytes = new Uint8Array(length).fill(0x90)
+    for (let i = 0; i < length - 1; i++) bytes[i] = random.pick([0x66, 0x67, 0x2e, 0x36, 0x64, 0x65])
+    const t = analyse(bytes, bitness, BigInt(CODE))
+    if (t !== undefined) yield t
+  }
 }
