@@ -216,7 +216,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
         this.forward(PAGE_FAULT, result.gpa)
         return
       case EMULATE:
-        this.guarded.begin(vpnOf(lo, hi), result.gpa)
+        this.guarded.begin(vpnOf(lo, hi))
         return
       case KILL:
         kill(result.reason)
