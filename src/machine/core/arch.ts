@@ -106,3 +106,40 @@ export const TYPE_TSS_BUSY: u32 = 11;
 export const TYPE_CALL: u32 = 12;
 export const TYPE_INT: u32 = 14;
 export const TYPE_TRAP: u32 = 15;
+
+// Task-state segments: offsets (SDM vol. 3, 8.2.1, 8.6, 8.7).
+export const TSS_LINK: u32 = 0x00;
+export const TSS32_ESP0: u32 = 0x04;
+export const TSS32_CR3: u32 = 0x1c;
+export const TSS32_EIP: u32 = 0x20;
+export const TSS32_EFLAGS: u32 = 0x24;
+/** EAX ECX EDX EBX ESP EBP ESI EDI, 4 bytes each. */
+export const TSS32_GPR: u32 = 0x28;
+/** ES CS SS DS FS GS, 4 bytes each. */
+export const TSS32_SEGMENTS: u32 = 0x48;
+export const TSS32_LDT: u32 = 0x60;
+export const TSS32_TRAP: u32 = 0x64;
+/** u16: offset of the I/O permission bitmap; the interrupt redirection bitmap is the 32 bytes before it. */
+export const TSS_IO_BASE: u32 = 0x66;
+/** Smallest limits. */
+export const TSS32_LIMIT: u32 = 0x67;
+export const TSS16_SP0: u32 = 0x02;
+export const TSS16_IP: u32 = 0x0e;
+export const TSS16_FLAGS: u32 = 0x10;
+/** AX CX DX BX SP BP SI DI, 2 bytes each. */
+export const TSS16_GPR: u32 = 0x12;
+/** ES CS SS DS, 2 bytes each. */
+export const TSS16_SEGMENTS: u32 = 0x22;
+export const TSS16_LDT: u32 = 0x2a;
+export const TSS16_LIMIT: u32 = 0x2b;
+export const TSS64_RSP0: u32 = 0x04;
+/** IST1..IST7, 8 bytes each. */
+export const TSS64_IST1: u32 = 0x24;
+
+// DR6 and DR7 (SDM vol. 3, 17.2).
+export const DR6_BD: u32 = 1 << 13;
+export const DR6_BS: u32 = 1 << 14;
+export const DR6_BT: u32 = 1 << 15;
+export const DR6_ONES: u64 = 0xffff0ff0;
+export const DR7_GD: u64 = 1 << 13;
+export const DR7_ONES: u64 = 1 << 10;

@@ -5,6 +5,7 @@ import {
   ATT_DEBUG,
   CODE_WRITTEN,
   CPL,
+  CPU_INDEX,
   DR,
   HEADER,
   HEADER_RAM_BASE,
@@ -87,18 +88,18 @@ function nextPage(linear: u64, system: bool): u64 {
 function mmioLoad(physical: u64, size: u32): u64 {
   if (physical + size > 0x100000000) return ~(<u64>0);
   if (size == 8) {
-    const low = <u64>busMmioRead(<u32>cpu, <u32>physical, 4);
-    return low | ((<u64>busMmioRead(<u32>cpu, <u32>physical + 4, 4)) << 32);
+    const low = <u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical, 4);
+    return low | ((<u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical + 4, 4)) << 32);
   }
-  return <u64>busMmioRead(<u32>cpu, <u32>physical, size);
+  return <u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical, size);
 }
 
 function mmioStore(physical: u64, value: u64, size: u32): void {
   if (physical + size > 0x100000000) return;
   if (size == 8) {
-    busMmioWrite(<u32>cpu, <u32>physical, 4, <u32>value);
-    busMmioWrite(<u32>cpu, <u32>physical + 4, 4, <u32>(value >> 32));
-  } else busMmioWrite(<u32>cpu, <u32>physical, size, <u32>value);
+    busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical, 4, <u32>value);
+    busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical + 4, 4, <u32>(value >> 32));
+  } else busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical, size, <u32>value);
 }
 
 function loadAt(address: u32, size: u32): u64 {

@@ -168,8 +168,8 @@ export let descLow: u32 = 0;
 export let descHigh: u32 = 0;
 /** Linear address of the descriptor. */
 export let descAt: u64 = 0;
-/** Bits 63..32 of the base of a 16-byte system descriptor. */
-let descUpper: u32 = 0;
+/** Bits 63..32 of the base (or a gate's offset) of a 16-byte system descriptor, when peekUpper() has read them. */
+export let descUpper: u32 = 0;
 
 /** Makes a descriptor that was read earlier the one at hand again. */
 export function useDescriptor(low: u32, high: u32, at: u64): void {
@@ -210,8 +210,8 @@ export function systemLinear(address: u64): u64 {
 
 /** Reads the second half of a 16-byte system descriptor after the first; false when outside or with a wrong type. */
 export function peekUpper(selector: u32): bool {
-  if ((selector & 4) != 0) return false;
-  if ((selector | 7) + 8 > load<u32>(cpu, GDTR_LIMIT)) return false;
+  const limit = (selector & 4) != 0 ? segLimit(SEG_LDTR) : load<u32>(cpu, GDTR_LIMIT);
+  if ((selector | 7) + 8 > limit) return false;
   const raw = ldSys<u64>(descAt + 8);
   descUpper = <u32>raw;
   return (<u32>(raw >> 32) & 0x1f00) == 0;
