@@ -39,6 +39,7 @@ const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userVi
   const child = obtainPage(s, gfn, role)
   if (direct && below === 1) s.stats.split++
   linkTable(s, id, child)
+  s.linked = true
   return child
 }
 
@@ -61,8 +62,8 @@ const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write:
     return false
   }
   if (unsync) faults.unsync++
-  else if (same && s.entryInfo[id] === before) faults.spurious++
-  else if (same && write) faults.dirty++
+  else if (same && !s.linked && s.entryInfo[id] === before) faults.spurious++
+  else if (same && !s.linked && write) faults.dirty++
   else faults.fill++
   return true
 }
@@ -71,6 +72,7 @@ const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write:
 const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userView: boolean): boolean => {
   const w = v.walk
   s.stamp++
+  s.linked = false
   let sp = ensureRoot(s, v, userView)
   markUsed(s, sp)
   let level = 4

@@ -112,6 +112,8 @@ export class ShadowState {
   generation = 1
   /** Number of the fault being resolved: pages stamped with it are not reclaimed. */
   stamp = 0
+  /** The fault being resolved has linked a table: entries were missing above the last one. */
+  linked = false
   /** An spte was removed or narrowed: no processor's TLB is right until the flush that ends every call. */
   flushPending = false
 

@@ -1,7 +1,7 @@
 import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO } from "../../src/mmu4/index.ts"
 import { check } from "./invariants.ts"
 import { HOST_SLOT, permits, referenceWalk, type Access, type Outcome, type Translation } from "./reference.ts"
-import { hfnToGfn, World, type WorldOptions } from "./world.ts"
+import { GUEST_FRAMES, hfnToGfn, HOLE, World, type WorldOptions } from "./world.ts"
 
 /*
  * A guest that does whatever a list of steps says, on one or two virtual CPUs, and what the architecture promises it.
@@ -11,9 +11,33 @@ import { hfnToGfn, World, type WorldOptions } from "./world.ts"
  * simulation remembers all translations since the last flush, and holds each access against them.
  */
 
-/** Guest frames that serve as page tables at any level, as data, or as both. */
-export const POOL = 8
-/** The first PML4s; all pool frames can become one. */
+const PS = 0x80n
+
+/** Guest frames 0..POOL-1 serve as page tables, as data, or as both; [frame]: the level that kernel-like entries expect. */
+export const NOMINAL = [4, 4, 3, 3, 2, 2, 1, 1, 1, 0] as const
+export const POOL = NOMINAL.length
+const ofLevel = (level: number): number[] => NOMINAL.flatMap((l, frame) => (l === level ? [frame] : []))
+/** Data, tables as data, devices and nothing; and what large pages start at. */
+const PAGES = [30, 30, 31, 31, 600, 1030, 1031, ...ofLevel(1), ...ofLevel(1), 2, 4, HOLE, 0xf0000]
+const LARGE = [0, 512, 512, 1024, 0x40000]
+const ANYTHING = [...NOMINAL.keys(), ...NOMINAL.keys(), ...PAGES, ...LARGE, GUEST_FRAMES, 0xfffffff]
+
+/** An entry before it is known which frame it lies in. */
+export interface Entry {
+  readonly wild: boolean
+  readonly pick: number
+  readonly flags: bigint
+}
+
+/** The entry's bits, for a place in a pool frame. */
+const resolve = (frame: number, e: Entry): bigint => {
+  const level = NOMINAL[frame]!
+  const large = (level === 2 || level === 3) && (e.flags & PS) !== 0n
+  const choices = e.wild || level === 0 ? ANYTHING : large ? LARGE : level === 1 ? PAGES : ofLevel(level - 1)
+  const flags = level === 4 && !e.wild ? e.flags & ~PS : e.flags
+  return flags | (BigInt(choices[e.pick % choices.length]!) << 12n)
+}
+
 const WINDOW_L3 = 20
 const WINDOW_L2 = 21
 const WINDOW_L1 = 22
@@ -24,7 +48,6 @@ export const WINDOW_SLOTS = [256, 257, 258] as const
 export const INDICES = [0, 1, 511] as const
 
 const P_RW = 3n
-const PS = 0x80n
 
 export interface Step {
   readonly vcpu: number
@@ -34,13 +57,13 @@ export interface Step {
         readonly kind: "store"
         readonly frame: number
         readonly index: number
-        readonly value: bigint
+        readonly value: Entry
         readonly window: number
         readonly size: 1 | 4 | 8
         readonly by: "write" | "window" | "unprotect"
       }
     | { readonly kind: "announce"; readonly frame: number; readonly index: number }
-    | { readonly kind: "device"; readonly frame: number; readonly index: number; readonly value: bigint }
+    | { readonly kind: "device"; readonly frame: number; readonly index: number; readonly value: Entry }
     | { readonly kind: "cr3"; readonly frame: number }
     | { readonly kind: "linear" }
     | { readonly kind: "flush" }
@@ -71,7 +94,7 @@ export class Simulation {
   readonly vpns: readonly number[]
   private readonly processors: Processor[]
 
-  constructor(options: WorldOptions, vpns: readonly number[], tables: readonly (readonly bigint[])[]) {
+  constructor(options: WorldOptions, vpns: readonly number[], tables: readonly (readonly Entry[])[]) {
     this.world = new World(options)
     this.vpns = [...vpns, ...WINDOW_SLOTS.map((slot) => slot * 2 ** 27)]
     this.processors = this.world.hardware.map(() => new Processor(this.vpns.length))
@@ -88,7 +111,7 @@ export class Simulation {
       poke(i, WINDOW_SLOTS[2], to(25, P_RW))
       // In the host's slot the guest may write what it likes.
       poke(i, HOST_SLOT, to(WINDOW_L3, 7n))
-      tables[i]?.forEach((entry, k) => poke(i, INDICES[k]!, entry))
+      tables[i]?.forEach((entry, k) => poke(i, INDICES[k]!, resolve(i, entry)))
     }
     poke(24, 0, to(WINDOW_L2_LARGE, P_RW))
     poke(25, 0, to(0, P_RW | PS))
@@ -145,7 +168,7 @@ export class Simulation {
         mmu.entryChanged(op.frame * 4096 + op.index * 8)
         return
       case "device":
-        this.world.poke(op.frame * 4096 + op.index * 8, op.value)
+        this.world.poke(op.frame * 4096 + op.index * 8, resolve(op.frame, op.value))
         mmu.memoryWritten(op.frame * 4096 + op.index * 8, 8)
         this.remember()
         return
@@ -279,7 +302,8 @@ export class Simulation {
     const at = op.frame * 4096 + op.index * 8
     const hw = world.hardware[vcpu]!
     const cpu = world.mmu.vcpus[vcpu]!
-    const value = op.size === 8 ? op.value : op.value & (2n ** BigInt(8 * op.size) - 1n)
+    const whole = resolve(op.frame, op.value)
+    const value = op.size === 8 ? whole : whole & (2n ** BigInt(8 * op.size) - 1n)
     const lo = Number(value & 0xffffffffn)
     const hi = Number(value >> 32n)
     const direct = (gpa: number) => {
