@@ -1,0 +1,368 @@
+import type { EventLog } from "../host/eventLog.ts"
+import { FrameAllocator } from "../host/frames.ts"
+import { GateTable } from "../host/gates.ts"
+import { type HostClock, HostKernel, HostPanic } from "../host/kernel.ts"
+import { RunQueue, Task } from "../host/task.ts"
+import {
+  CPL,
+  CR0,
+  CR3,
+  CR4,
+  GDTR_BASE,
+  GDTR_LIMIT,
+  IDTR_BASE,
+  IDTR_LIMIT,
+  MSR_EFER,
+  PDPTE,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_LDTR,
+  SEG_SS,
+  SEG_TR,
+} from "../machine/core/state.ts"
+import type { Machine } from "../machine/machine.ts"
+import { RAX, RSP } from "../machine/processor.ts"
+import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
+import { descriptorAttributes, flatCode, flatData, smallData, tssBusy } from "./descriptors.ts"
+import type { GuestIdt } from "./idt.ts"
+import { code as textCode, symbols } from "./image.gen.ts"
+import * as L from "./layout.ts"
+import { entryAddress, HostPageTables, takeFrame, writeEntry } from "./pageTables.ts"
+import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
+import { code as processCode } from "./process.gen.ts"
+import type { GuestGdt } from "./segments.ts"
+import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./shadow/format.ts"
+import { pae, type TableFormat } from "./shadow/index.ts"
+import { code as switcherCode } from "./switcher_32.gen.ts"
+import {
+  copyGdt,
+  copyIdt,
+  GDT_BYTES,
+  IDT_BYTES,
+  writeHostGdt,
+  writeHostIdt,
+  writeKernelStack,
+  writeState,
+} from "./tables.ts"
+
+/*
+ * The i386 host: its page tables, descriptor tables, tasks and the functions behind its gates; the sibling of
+ * host/x86_64/host.ts. There is no VCPU check here and nothing to count of one: while a guest runs the processor is on
+ * other descriptor tables, so no entry of the host's can be meant for a guest.
+ */
+
+/** What a module does for the virtual CPU whose task is current. */
+export interface VcpuRunner {
+  /** Gets the registers' page and the processor's second page ready to enter the guest; false: nothing to run now. */
+  prepare(): boolean
+  /** Sees to what the registers' page says has happened. */
+  event(): void
+}
+
+/** Physical addresses of a virtual CPU's descriptor (VCPU) and registers' page. */
+export interface VcpuPages {
+  readonly descriptor: number
+  readonly regs: number
+}
+
+const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
+const virtual = (pa: number): number => PAGE_OFFSET + pa
+const physical = (va: number): number => va - PAGE_OFFSET
+const { PAGE_OFFSET } = L
+
+const SEGMENT_LIMIT = 0xffff_ffff
+const CR0_HOST = 0x8001_0033n // PG WP NE ET MP PE
+const CR4_PSE = 0x10n
+const CR4_PAE = 0x20n
+
+export class HostI386 {
+  readonly kernel: HostKernel
+  readonly format: TableFormat
+  private readonly machine: Machine
+  private readonly tables: HostPageTables
+  /** This processor's own page: data, TSS, GDT, IDT. */
+  private readonly cpuPa: number
+  /** The second of its two pages in the Switcher's range. */
+  private readonly statePa: number
+  private readonly switcherText: ReadonlyArray<number>
+  private readonly runners = new Map<Task, VcpuRunner>()
+  private running: VcpuRunner | undefined
+  /** Whose descriptors the second page holds. */
+  private lastGuest: GuestGdt | undefined
+  private nextPid = 0
+
+  /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
+  constructor(machine: Machine, clock: HostClock, log: EventLog, end: number, format: TableFormat) {
+    const { ram } = machine
+    if (end > L.DIRECT_MAP_LIMIT) throw new RangeError("the i386 host can map no more than 896 MiB of its own")
+    this.machine = machine
+    this.format = format
+    const frames = new FrameAllocator(ram, L.FREE_PA >>> 12, end >>> 12)
+    const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length)
+    machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
+    ram.copyIn(L.TEXT_PA, decode(textCode))
+
+    this.cpuPa = takeFrame(frames)
+    this.statePa = takeFrame(frames)
+    this.switcherText = Array.from({ length: L.SWITCHER_TEXT_PAGES }, () => takeFrame(frames))
+    const switcher = decode(switcherCode)
+    this.switcherText.forEach((pa, i) => ram.copyIn(pa, switcher.subarray(i * 4096, (i + 1) * 4096)))
+    this.tables = new HostPageTables(ram, frames, format)
+    this.tables.mapDirect(end)
+    this.switcherText.forEach((pa, i) => this.tables.map(SWITCHER_ADDR + i * 4096, pa, 0))
+    this.tables.map(this.pages, takeFrame(frames), PTE_W)
+    this.tables.map(this.pages + 4096, this.statePa, PTE_W)
+
+    const needResched = this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.needResched.offset
+    this.kernel = new HostKernel({
+      machine,
+      frames,
+      gates,
+      clock,
+      log,
+      needResched: () => ram.write32(needResched, 1),
+    })
+    this.writeTables()
+    this.registerGates()
+    this.boot()
+  }
+
+  /** Virtual address of this processor's two pages. */
+  private get pages(): number {
+    return L.SWITCHER_PAGES_ADDR
+  }
+
+  /** Address of a symbol of the host's text. */
+  private symbol(name: keyof typeof symbols): number {
+    return virtual(L.TEXT_PA + symbols[name])
+  }
+
+  private writeTables(): void {
+    const { ram } = this.machine
+    const cpu = virtual(this.cpuPa)
+    writeHostGdt(ram, this.cpuPa + L.CPU_GDT, cpu + L.CPU_TSS, cpu + L.CPU_PERCPU)
+    // Breakpoints, overflow and system calls may be raised by any program; INT with any other number is a protection fault.
+    writeHostIdt(ram, this.cpuPa + L.CPU_IDT, this.symbol("vectors"), [3, 4, SYSCALL_VECTOR])
+    const tss = this.cpuPa + L.CPU_TSS
+    ram.write16(tss + L.TSS.fields.ss0.offset, L.KERNEL_DS)
+    ram.write16(tss + L.TSS.fields.ioMapBase.offset, L.TSS.size)
+    const percpu = this.cpuPa + L.CPU_PERCPU
+    ram.write32(percpu + L.PERCPU.fields.tss.offset, cpu + L.CPU_TSS)
+    ram.write32(percpu + L.PERCPU.fields.pages.offset, this.pages)
+    writeState(ram, this.statePa, this.pages, cpu + L.CPU_GDT, cpu + L.CPU_IDT)
+  }
+
+  /** What the host's boot code would have done: protected mode with paging, its tables, the idle task. */
+  private boot(): void {
+    const { processor, ram } = this.kernel
+    const wide = this.format === pae
+    const cpu = virtual(this.cpuPa)
+    processor.setLong(CR0, CR0_HOST)
+    processor.setLong(CR4, wide ? CR4_PAE : CR4_PSE)
+    processor.setLong(MSR_EFER, 0n)
+    processor.setLong(CR3, BigInt(this.tables.cr3))
+    if (wide) for (let i = 0; i < 4; i++) processor.setLong(PDPTE + 8 * i, ram.readBig(this.tables.cr3 + 8 * i))
+    processor.setWord(CPL, 0)
+    const data = descriptorAttributes(flatData(0))
+    for (const segment of [SEG_SS, SEG_DS, SEG_ES]) processor.setSegment(segment, L.KERNEL_DS, 0n, SEGMENT_LIMIT, data)
+    processor.setSegment(SEG_CS, L.KERNEL_CS, 0n, SEGMENT_LIMIT, descriptorAttributes(flatCode(0)))
+    const own = BigInt(cpu + L.CPU_PERCPU)
+    processor.setSegment(SEG_FS, L.PERCPU_SELECTOR, own, L.PERCPU.size - 1, descriptorAttributes(smallData))
+    processor.setSegment(SEG_GS, 0, 0n, 0, 0)
+    processor.setSegment(SEG_LDTR, 0, 0n, 0, 0)
+    const tss = BigInt(cpu + L.CPU_TSS)
+    processor.setSegment(SEG_TR, L.TSS_SELECTOR, tss, L.TSS.size - 1, descriptorAttributes(tssBusy))
+    processor.setLong(GDTR_BASE, BigInt(cpu + L.CPU_GDT))
+    processor.setWord(GDTR_LIMIT, GDT_BYTES - 1)
+    processor.setLong(IDTR_BASE, BigInt(cpu + L.CPU_IDT))
+    processor.setWord(IDTR_LIMIT, IDT_BYTES - 1)
+
+    const idle = this.createTask("idle", "idle", this.symbol("idle_task"), this.tables.cr3)
+    const stackTop = ram.read32(idle.pa + L.TASK.fields.stackTop.offset)
+    ram.write32(this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.current.offset, virtual(idle.pa))
+    ram.write32(this.cpuPa + L.CPU_TSS + L.TSS.fields.esp0.offset, stackTop)
+    processor.setGpr(RSP, BigInt(stackTop))
+    processor.rip = BigInt(this.symbol("idle_task"))
+    processor.flags = 2n
+    processor.refresh()
+    this.kernel.start(new RunQueue(idle))
+  }
+
+  /** A task whose kernel stack makes the first switch to it arrive at `entry`, with `above` bytes left above for a frame. */
+  private createTask(kind: Task["kind"], name: string, entry: number, cr3: number, above = 0): Task {
+    const { ram, frames } = this.kernel
+    const pa = takeFrame(frames)
+    const stack = takeFrame(frames)
+    const F = L.TASK.fields
+    const top = virtual(stack) + 4096
+    // schedule pops %edi %esi %ebp %ebx and returns.
+    const esp = top - above - 5 * 4
+    ram.write32(physical(esp) + 4 * 4, entry)
+    ram.write32(pa + F.esp.offset, esp)
+    ram.write32(pa + F.stackTop.offset, top)
+    ram.write32(pa + F.cr3.offset, cr3)
+    const pid = this.nextPid++
+    ram.write32(pa + F.pid.offset, pid)
+    return new Task(pid, kind, name, pa, virtual(pa), 0)
+  }
+
+  /** Starts the host's own process: ring 3, its own address space, system calls by INT 0x80. */
+  startProcess(): Task {
+    const { ram, frames } = this.kernel
+    const tables = new HostPageTables(ram, frames, this.format, this.tables)
+    const text = takeFrame(frames)
+    ram.copyIn(text, decode(processCode))
+    tables.map(PROCESS_TEXT, text, PTE_U)
+    tables.map(PROCESS_STACK_TOP - 4096, takeFrame(frames), PTE_U | PTE_W)
+    const task = this.createTask("process", "heartbeat", this.symbol("process_task"), tables.cr3, L.FRAME.size)
+    const frame = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset)) - L.FRAME.size
+    const F = L.FRAME.fields
+    ram.write32(frame + F.ds.offset, L.USER_DS)
+    ram.write32(frame + F.es.offset, L.USER_DS)
+    ram.write32(frame + F.eip.offset, PROCESS_TEXT)
+    ram.write32(frame + F.cs.offset, L.USER_CS)
+    ram.write32(frame + F.eflags.offset, 0x202)
+    ram.write32(frame + F.esp.offset, PROCESS_STACK_TOP)
+    ram.write32(frame + F.ss.offset, L.USER_DS)
+    this.kernel.tasks.add(task)
+    return task
+  }
+
+  // ---------------------------------------------------------------------------------------------------- virtual CPUs
+  /** A virtual CPU's pages. */
+  createVcpuPages(): VcpuPages {
+    const { ram, frames } = this.kernel
+    const descriptor = takeFrame(frames)
+    const regs = takeFrame(frames)
+    ram.write32(descriptor + L.VCPU.fields.regs.offset, virtual(regs))
+    return { descriptor, regs }
+  }
+
+  /**
+   * Fills the table for the Switcher's range (physical address `table`) that all roots of a virtual CPU share: the text, its
+   * registers, and the second page of the processor that it runs on. Supervisor, and only the registers can be written.
+   */
+  mapSwitcher(table: number, pages: VcpuPages): void {
+    const { ram } = this.machine
+    const map = (va: number, pa: number, flags: number) =>
+      writeEntry(ram, this.format, entryAddress(this.format, table, va), pa | flags | PTE_P | PTE_A | PTE_D)
+    this.switcherText.forEach((pa, i) => map(SWITCHER_ADDR + i * 4096, pa, 0))
+    map(this.pages, pages.regs, PTE_W)
+    map(this.pages + 4096, this.statePa, 0)
+  }
+
+  /** The task of a virtual CPU; the launcher's read makes it runnable. */
+  createVcpuTask(pages: VcpuPages, name: string, runner: VcpuRunner): Task {
+    const { ram } = this.kernel
+    const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), this.tables.cr3)
+    ram.write32(task.pa + L.TASK.fields.vcpu.offset, virtual(pages.descriptor))
+    task.runnable = false
+    this.runners.set(task, runner)
+    this.kernel.tasks.add(task)
+    return task
+  }
+
+  /** Copies a guest's descriptors to this processor if they have changed or another guest ran here; also its stack. */
+  loadGuestTables(gdt: GuestGdt, idt: GuestIdt, changed: boolean, ss: number, esp: number): void {
+    const { ram } = this.machine
+    if (changed || this.lastGuest !== gdt) {
+      this.lastGuest = gdt
+      copyGdt(ram, this.statePa, gdt)
+      copyIdt(ram, this.statePa, idt)
+    }
+    writeKernelStack(ram, this.statePa, ss, esp)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ gates
+  private registerGates(): void {
+    const handlers: Record<L.GateName, () => void> = {
+      hostSystemCall: () => this.systemCall(),
+      hostTrap: () => this.trap(),
+      hostInterrupt: () => this.interrupt(),
+      schedule: () => this.schedule(),
+      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.running!.prepare() ? 1 : 0, 0),
+      vcpuEvent: () => this.running!.event(),
+      fatalTrap: () => this.fatal(),
+    }
+    L.GATES.forEach((name, i) => this.kernel.gates.register(i, handlers[name]))
+  }
+
+  /** Physical address of the frame that the stub passed in %eax. */
+  private frame(): number {
+    return physical(this.kernel.processor.gprLo(RAX))
+  }
+
+  private systemCall(): void {
+    const { kernel } = this
+    const { ram, statistics, tasks } = kernel
+    const frame = this.frame()
+    const F = L.FRAME.fields
+    statistics.hostSystemCalls++
+    let result = -ENOSYS
+    switch (ram.read32(frame + F.eax.offset)) {
+      case SYS.getpid:
+        result = tasks.current.pid
+        break
+      case SYS.nanosleep: {
+        const task = tasks.current
+        task.runnable = false
+        const timer = { at: Infinity, fire: () => kernel.wake(task) }
+        kernel.timers.arm(timer, kernel.now + ram.read32(frame + F.ebx.offset))
+        kernel.rearm()
+        this.needResched()
+        result = 0
+        break
+      }
+      case SYS.exit:
+        tasks.remove(tasks.current)
+        this.needResched()
+        break
+    }
+    ram.write32(frame + F.eax.offset, result)
+  }
+
+  /** A host process did what it may not: it ends, as it would with a signal that it does not handle. */
+  private trap(): void {
+    this.kernel.tasks.remove(this.kernel.tasks.current)
+    this.needResched()
+  }
+
+  private interrupt(): void {
+    const { kernel } = this
+    const vector = kernel.ram.read32(this.frame() + L.FRAME.fields.vector.offset)
+    kernel.statistics.hostInterrupts++
+    if (vector < L.PIC_VECTOR || vector === L.SPURIOUS_MASTER || vector === L.SPURIOUS_SLAVE) return
+    kernel.clock.acknowledge()
+    if (vector === L.PIC_VECTOR) kernel.timerInterrupt()
+  }
+
+  private needResched(): void {
+    this.kernel.ram.write32(this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.needResched.offset, 1)
+  }
+
+  private schedule(): void {
+    const { processor, tasks, statistics } = this.kernel
+    const next = tasks.next()
+    if (next === tasks.current) {
+      processor.setGprLoHi(RAX, 0, 0)
+      return
+    }
+    tasks.current = next
+    next.switches++
+    statistics.contextSwitches++
+    this.running = this.runners.get(next)
+    processor.setGprLoHi(RAX, next.addressLo, 0)
+    this.kernel.rearm()
+  }
+
+  private fatal(): void {
+    const { ram } = this.kernel
+    const F = L.FRAME.fields
+    const frame = this.frame()
+    const eip = ram.read32(frame + F.eip.offset)
+    throw new HostPanic(`exception ${ram.read32(frame + F.vector.offset)} in the host at 0x${eip.toString(16)}`)
+  }
+}

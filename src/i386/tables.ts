@@ -1,0 +1,105 @@
+import type { Ram } from "../machine/ram.ts"
+import { GDT_ENTRIES, GDT_LGUEST_CS, GDT_LGUEST_DS, GDT_TSS, SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
+import {
+  descriptorHi,
+  descriptorLo,
+  flatCode,
+  flatData,
+  GATE_INTERRUPT,
+  gateHi,
+  gateLo,
+  smallData,
+  tssAvailable,
+  tssBusy,
+} from "./descriptors.ts"
+import type { GuestIdt } from "./idt.ts"
+import * as L from "./layout.ts"
+import { type GuestGdt, isHostsEntry } from "./segments.ts"
+import { symbols } from "./switcher_32.gen.ts"
+
+/*
+ * GDT, IDT and TSS of one processor: the pair of each that the host runs on, and the pair that it runs on while a guest
+ * does, in the second of its two pages.
+ */
+
+export const GDT_BYTES = GDT_ENTRIES * 8
+export const IDT_BYTES = L.IDT_ENTRIES * 8
+const FLAT_LIMIT = 0xfffff
+/** The stub for vector 0; 16 bytes each. */
+const STUBS = SWITCHER_ADDR + symbols.default_handlers
+
+const P = L.PAGES.fields
+/** Offsets in the second page, of which the layout counts from the first. */
+const inState = (offset: number): number => offset - 4096
+
+const writeDescriptor = (ram: Ram, gdt: number, index: number, base: number, limit: number, attributes: number): void =>
+  ram.write64(gdt + 8 * index, descriptorLo(base, limit), descriptorHi(base, limit, attributes))
+
+const writeFlat = (ram: Ram, gdt: number, selector: number, attributes: number): void =>
+  writeDescriptor(ram, gdt, selector >>> 3, 0, FLAT_LIMIT, attributes)
+
+/** The host's GDT at `gdt`, with a TSS in use and a processor's own data at the virtual addresses given. */
+export const writeHostGdt = (ram: Ram, gdt: number, tss: number, percpu: number): void => {
+  writeFlat(ram, gdt, L.KERNEL_CS, flatCode(0))
+  writeFlat(ram, gdt, L.KERNEL_DS, flatData(0))
+  writeFlat(ram, gdt, L.USER_CS, flatCode(3))
+  writeFlat(ram, gdt, L.USER_DS, flatData(3))
+  writeFlat(ram, gdt, L.LGUEST_CS, flatCode(0))
+  writeFlat(ram, gdt, L.LGUEST_DS, flatData(0))
+  writeDescriptor(ram, gdt, L.TSS_SELECTOR >>> 3, tss, L.TSS.size - 1, tssBusy)
+  writeDescriptor(ram, gdt, L.PERCPU_SELECTOR >>> 3, percpu, L.PERCPU.size - 1, smallData)
+}
+
+/** The host's IDT at `idt`: a stub of 16 bytes for each vector, from `vectors` on. */
+export const writeHostIdt = (ram: Ram, idt: number, vectors: number, userVectors: ReadonlyArray<number>): void => {
+  for (let vector = 0; vector < L.IDT_ENTRIES; vector++) {
+    const handler = vectors + 16 * vector
+    const dpl = userVectors.includes(vector) ? 3 : 0
+    ram.write64(idt + 8 * vector, gateLo(L.KERNEL_CS, handler), gateHi(handler, dpl, GATE_INTERRUPT))
+  }
+}
+
+/**
+ * What never changes in a processor's second page (physical address `state`): where both worlds' tables are, the
+ * Switcher's descriptors, the TSS's way into ring 0. `pages` is the virtual address of the two pages.
+ */
+export const writeState = (ram: Ram, state: number, pages: number, hostGdt: number, hostIdt: number): void => {
+  const table = (desc: number, base: number, bytes: number, address: number): void => {
+    ram.write16(state + inState(desc), bytes - 1)
+    ram.write32(state + inState(base), address)
+  }
+  table(P.hostGdtDesc.offset, P.hostGdtBase.offset, GDT_BYTES, hostGdt)
+  table(P.hostIdtDesc.offset, P.hostIdtBase.offset, IDT_BYTES, hostIdt)
+  table(P.guestGdtDesc.offset, P.guestGdtBase.offset, GDT_BYTES, pages + P.guestGdt.offset)
+  table(P.guestIdtDesc.offset, P.guestIdtBase.offset, IDT_BYTES, pages + P.guestIdt.offset)
+  const gdt = state + inState(P.guestGdt.offset)
+  writeDescriptor(ram, gdt, GDT_LGUEST_CS, 0, FLAT_LIMIT, flatCode(0))
+  writeDescriptor(ram, gdt, GDT_LGUEST_DS, 0, FLAT_LIMIT, flatData(0))
+  writeDescriptor(ram, gdt, GDT_TSS, pages + P.guestTss.offset, L.TSS.size - 1, tssAvailable)
+  const tss = state + inState(P.guestTss.offset)
+  ram.write32(tss + L.TSS.fields.esp0.offset, pages + P.regs.offset + L.REGS.size)
+  ram.write16(tss + L.TSS.fields.ss0.offset, L.LGUEST_DS)
+  ram.write16(tss + L.TSS.fields.ioMapBase.offset, L.TSS.size)
+}
+
+/** Copies a guest's descriptors into the processor's second page. */
+export const copyGdt = (ram: Ram, state: number, gdt: GuestGdt): void => {
+  const to = state + inState(P.guestGdt.offset)
+  for (let i = 0; i < GDT_ENTRIES; i++) if (!isHostsEntry(i)) ram.write64(to + 8 * i, gdt.lo[i]!, gdt.hi[i]!)
+}
+
+/** Copies a guest's direct gates, and the Switcher's stubs for all other vectors. */
+export const copyIdt = (ram: Ram, state: number, idt: GuestIdt): void => {
+  const to = state + inState(P.guestIdt.offset)
+  for (let vector = 0; vector < L.IDT_ENTRIES; vector++) {
+    const stub = STUBS + 16 * vector
+    ram.write64(to + 8 * vector, idt.entryLo(vector, stub), idt.entryHi(vector, stub))
+  }
+}
+
+/** The stack on which direct traps arrive in the guest's kernel. */
+export const writeKernelStack = (ram: Ram, state: number, ss: number, esp: number): void => {
+  const tss = state + inState(P.guestTss.offset)
+  ram.write32(tss + L.TSS.fields.esp1.offset, esp)
+  ram.write16(tss + L.TSS.fields.ss1.offset, ss)
+}

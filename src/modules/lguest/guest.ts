@@ -1,0 +1,62 @@
+import type { HostI386, VcpuPages } from "../../i386/host.ts"
+import { GuestIdt } from "../../i386/idt.ts"
+import { GuestGdt } from "../../i386/segments.ts"
+import { type Shadow, ThrowAwayShadow } from "../../i386/shadow/index.ts"
+import { LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
+
+/*
+ * What belongs to a guest as a whole: its memory, its page tables' shadows, its descriptors.
+ */
+
+export interface GuestConfig {
+  /** Host-physical address of guest-physical 0, 4 KiB aligned. */
+  readonly base: number
+  /** Bytes of guest memory, a multiple of 4096. */
+  readonly bytes: number
+  /** Guest-physical addresses [begin, end) at which the launcher has devices. */
+  readonly window: { readonly begin: number; readonly end: number }
+  /** Wall clock at simulated time 0, milliseconds since 1970. */
+  readonly startMs: number
+  /** The most shadow page tables that it may have. */
+  readonly shadowLimit: number
+}
+
+const D = LGUEST_DATA.fields
+const NS_PER_SECOND = 1_000_000_000
+
+export class Guest {
+  readonly base: number
+  readonly bytes: number
+  readonly gdt = new GuestGdt()
+  readonly idt = new GuestIdt()
+  readonly shadow: Shadow
+  /** The descriptors have changed since they were copied to a processor. */
+  tablesChanged = true
+  private readonly host: HostI386
+  private readonly startNs: number
+
+  constructor(host: HostI386, config: GuestConfig, pages: VcpuPages) {
+    const { ram, frames } = host.kernel
+    this.host = host
+    this.base = config.base
+    this.bytes = config.bytes
+    this.startNs = config.startMs * 1e6
+    const first = config.base / 4096
+    this.shadow = new ThrowAwayShadow(host.format, {
+      memory: ram,
+      frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => first + gfn },
+      allocator: frames,
+      window: config.window,
+      tableLimit: config.shadowLimit,
+    })
+    host.mapSwitcher(this.shadow.switcherTable, pages)
+  }
+
+  /** Writes the wall clock to lguest_data at host-physical `data`. */
+  writeTime(data: number, now: number): void {
+    const { ram } = this.host.kernel
+    const seconds = Math.floor((this.startNs + now) / NS_PER_SECOND)
+    ram.write32(data + D.timeSec.offset, seconds >>> 0)
+    ram.write32(data + D.timeNsec.offset, Math.floor(this.startNs + now - seconds * NS_PER_SECOND))
+  }
+}

@@ -1,0 +1,358 @@
+import type { Death, Pending } from "../../host/devLguest.ts"
+import type { Task } from "../../host/task.ts"
+import type { Timer } from "../../host/timers.ts"
+import type { HostI386, VcpuPages, VcpuRunner } from "../../i386/host.ts"
+import { TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
+import { GuestRegisters } from "../../i386/registers.ts"
+import { FIXED, GUEST_FAULT, KILL, MMIO } from "../../i386/shadow/index.ts"
+import { GUEST_PL, IRQ_TIMER, LGUEST_DATA, LGUEST_TRAP_ENTRY, SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
+import { GuestKill, kill } from "./death.ts"
+import type { Guest } from "./guest.ts"
+import { hypercall } from "./hypercalls.ts"
+import { isPortAccess } from "./instruction.ts"
+import { deliver, deliverInterrupts } from "./interrupts.ts"
+
+const D = LGUEST_DATA.fields
+
+const NMI = 2
+const DEVICE_NOT_AVAILABLE = 7
+const DOUBLE_FAULT = 8
+const GENERAL_PROTECTION = 13
+const PAGE_FAULT = 14
+/** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
+const HAS_ERROR = 0x227d00
+const FIRST_HARDWARE_VECTOR = 32
+/** Bytes of INT 0x1f. */
+const HYPERCALL_LENGTH = 2
+/** RDTSC counts simulated nanoseconds. */
+const TSC_KHZ = 1_000_000
+
+/*
+ * The virtual CPU of an lguest guest: what the module does at the two gates of its task. `prepare` makes registers, shadow
+ * and descriptors fit to be entered; `event` looks at what the registers say afterwards. In between, machine code runs.
+ */
+export class VirtualCpu implements VcpuRunner {
+  readonly guest: Guest
+  readonly host: HostI386
+  readonly task: Task
+  readonly registers: GuestRegisters
+  readonly clockEvent: Timer
+  /** Arguments of the hypercall in service, and of one from the ring. */
+  readonly args = new Uint32Array(4)
+  readonly asyncArgs = new Uint32Array(4)
+  /** Host-physical address of lguest_data, -1 before LGUEST_INIT. */
+  data = -1
+  /** SET_STACK: where events arrive that interrupt a process. */
+  stackSegment = 0
+  stackPointer = 0
+  private stackPages = 0
+  /** Address of the guest's one IRET that must not be interrupted in the ordinary way. */
+  noirqIret = 0
+  /** Virtual interrupts raised and not delivered. */
+  pendingInterrupts = 0
+  nextAsync = 0
+  halted = false
+  taskSwitched = false
+  /** What the launcher's read has to return with; the guest does not run while it is set. */
+  pending: Pending | undefined
+  /** The stack pointer while a frame is pushed: offset in its segment, and the segment's base. */
+  pushed = 0
+  private pushBase = 0
+  /** Bytes by which %eip is past the instruction that is being served. */
+  private past = 0
+  private readonly descriptor: number
+
+  constructor(guest: Guest, host: HostI386, pages: VcpuPages) {
+    this.guest = guest
+    this.host = host
+    this.descriptor = pages.descriptor
+    this.registers = new GuestRegisters(host.kernel.ram, pages.regs)
+    this.task = host.createVcpuTask(pages, "vcpu 0", this)
+    this.clockEvent = { at: Infinity, fire: () => this.interrupt(IRQ_TIMER) }
+  }
+
+  get initialized(): boolean {
+    return this.data >= 0
+  }
+
+  // ------------------------------------------------------------------------------------------------------- the gates
+  prepare(): boolean {
+    try {
+      return this.ready()
+    } catch (e) {
+      this.die(e)
+      return false
+    }
+  }
+
+  private ready(): boolean {
+    this.past = 0
+    if (this.pending !== undefined) return this.sleep()
+    if (this.pendingInterrupts !== 0) deliverInterrupts(this)
+    if (this.halted) return this.sleep()
+    const { guest, host, registers } = this
+    const { ram, log, now } = host.kernel
+    if (this.stackSegment !== 0 && guest.shadow.takeDisturbed()) this.pinStack()
+    host.loadGuestTables(guest.gdt, guest.idt, guest.tablesChanged, this.stackSegment, this.stackPointer)
+    guest.tablesChanged = false
+    registers.trapNumber = TRAP_IN_SWITCHER
+    const root = guest.shadow.root()
+    ram.write32(this.descriptor + VCPU.fields.root.offset, root)
+    ram.write32(this.descriptor + VCPU.fields.taskSwitched.offset, this.taskSwitched ? 1 : 0)
+    if (log.switch)
+      log.line(now, "switch", `enter ring ${registers.cs & 3} at ${registers.eipText()} root 0x${root.toString(16)}`)
+    return true
+  }
+
+  private sleep(): boolean {
+    this.task.runnable = false
+    return false
+  }
+
+  event(): void {
+    const { kernel } = this.host
+    kernel.statistics.worldSwitches++
+    try {
+      this.handle(this.registers.trapNumber)
+    } catch (e) {
+      this.die(e)
+    }
+  }
+
+  private handle(vector: number): void {
+    const { registers: r, guest, host } = this
+    const { statistics, log, now } = host.kernel
+    if (log.switch) log.line(now, "switch", `leave by vector ${vector}`)
+    if (vector === TRAP_IN_SWITCHER)
+      kill(`segment registers that cannot be loaded (cs 0x${r.cs.toString(16)}, ss 0x${r.ss.toString(16)})`)
+    if (vector >= FIRST_HARDWARE_VECTOR) {
+      // An interrupt was handled by the host's own handler already; the guest's system calls have a gate in its IDT.
+      if (guest.idt.present(vector) && (r.cs & 3) !== 0 && this.isSystemCall(vector)) this.systemCall(vector)
+      return
+    }
+    if (vector === NMI) return
+    statistics.guestTraps[vector]!++
+    if (log.int) {
+      const what = `vector ${vector} error 0x${r.errorCode.toString(16)} at ${r.eipText()} ring ${r.cs & 3}`
+      log.line(now, "int", what)
+    }
+    switch (vector) {
+      case LGUEST_TRAP_ENTRY:
+        this.past = HYPERCALL_LENGTH
+        hypercall(this)
+        return
+      case PAGE_FAULT:
+        this.pageFault()
+        return
+      case GENERAL_PROTECTION:
+        this.generalProtection()
+        return
+      case DEVICE_NOT_AVAILABLE:
+        // TS was the host's if the guest did not ask for it: the instruction is just run again.
+        if (this.taskSwitched) this.reflectTrap(vector, 0)
+        return
+      case DOUBLE_FAULT:
+        kill("a double fault")
+        return
+      default:
+        this.reflectTrap(vector, r.errorCode)
+    }
+  }
+
+  private isSystemCall(vector: number): boolean {
+    return this.initialized && vector === this.shared(D.syscallVec.offset)
+  }
+
+  /** A system call through an interrupt gate, which cannot go directly. */
+  private systemCall(vector: number): void {
+    this.host.kernel.statistics.reflectedSystemCalls++
+    deliver(this, vector, false, 0)
+  }
+
+  private die(e: unknown): void {
+    if (!(e instanceof GuestKill)) throw e
+    this.leave({ kind: "killed", death: this.death(e.message) })
+  }
+
+  death(cause: string): Death {
+    const { registers: r } = this
+    r.eip = (r.eip - this.past) >>> 0
+    this.past = 0
+    return { cause, address: r.eipText(), instruction: this.instruction(), bits: 32 }
+  }
+
+  /** Gives the launcher something to do; the guest stops until it has. */
+  leave(pending: Pending): void {
+    this.pending = pending
+    this.host.kernel.asked = true
+  }
+
+  // ------------------------------------------------------------------------------------------------------ the events
+  private reflectTrap(vector: number, error: number): void {
+    this.host.kernel.statistics.reflectedTraps++
+    deliver(this, vector, ((HAS_ERROR >>> vector) & 1) !== 0, error)
+  }
+
+  private pageFault(): void {
+    const { ram, log, now } = this.host.kernel
+    const { shadow } = this.guest
+    const address = ram.read32(this.descriptor + VCPU.fields.cr2.offset)
+    const error = this.registers.errorCode
+    const outcome = shadow.pageFault(address, error)
+    if (log.mmu) {
+      const what = ["fixed", "the guest's", "mmio", "kill"][outcome]
+      log.line(now, "mmu", `fault at 0x${address.toString(16)} error 0x${error.toString(16)}: ${what}`)
+    }
+    switch (outcome) {
+      case FIXED:
+        return
+      case GUEST_FAULT:
+        if (this.initialized) this.setShared(D.cr2.offset, address)
+        this.reflectPageFault(address, shadow.faultError)
+        return
+      case MMIO:
+        this.forward(PAGE_FAULT, shadow.mmio)
+        return
+      case KILL:
+        kill(shadow.reason)
+    }
+  }
+
+  private reflectPageFault(address: number, error: number): void {
+    if (!this.initialized || !this.guest.idt.present(PAGE_FAULT))
+      kill(`a page fault at 0x${address.toString(16)} (error code 0x${error.toString(16)}) and no handler for it`)
+    this.reflectTrap(PAGE_FAULT, error)
+  }
+
+  /** IN and OUT in the kernel are for devices; everything else that needs ring 0 is the guest's own mistake. */
+  private generalProtection(): void {
+    const { registers: r } = this
+    if (r.errorCode === 0 && (r.cs & 3) === GUEST_PL && isPortAccess(this.instruction()))
+      this.forward(GENERAL_PROTECTION, 0)
+    else this.reflectTrap(GENERAL_PROTECTION, r.errorCode)
+  }
+
+  private forward(trap: 13 | 14, address: number): void {
+    this.host.kernel.statistics.forwarded++
+    this.leave({ kind: "io", trap, address, instruction: this.instruction(), bits: 32 })
+  }
+
+  // --------------------------------------------------------------------------------------------- the launcher's side
+  /** Raises a virtual interrupt. */
+  interrupt(irq: number): void {
+    this.pendingInterrupts |= 1 << irq
+    if (this.pending === undefined) this.host.kernel.wake(this.task)
+  }
+
+  /** Delivers an exception in place of an instruction that the launcher could not carry out. */
+  injectTrap(vector: number, error: number): void {
+    try {
+      this.reflectTrap(vector, error)
+      if (this.pending?.kind === "io") this.pending = undefined
+    } catch (e) {
+      this.die(e)
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------- lguest_data
+  /** LGUEST_INIT: `gpa` has been checked. */
+  initialize(gpa: number): void {
+    this.data = this.guest.base + gpa
+    this.setShared(D.reserveMem.offset, 2 ** 32 - SWITCHER_ADDR)
+    this.setShared(D.tscKhz.offset, TSC_KHZ)
+    this.writeTime()
+  }
+
+  writeTime(): void {
+    this.guest.writeTime(this.data, this.host.kernel.now)
+  }
+
+  shared(offset: number): number {
+    return this.host.kernel.ram.read32(this.data + offset)
+  }
+
+  setShared(offset: number, value: number): void {
+    this.host.kernel.ram.write32(this.data + offset, value)
+  }
+
+  // --------------------------------------------------------------------------------------------- the guest's memory
+  /** SET_STACK. */
+  setStack(ss: number, esp: number, pages: number): void {
+    this.stackSegment = ss
+    this.stackPointer = esp
+    this.stackPages = pages
+    this.pinStack()
+  }
+
+  /**
+   * A direct trap pushes its frame without asking the host: if its stack were not in the shadow, the page fault would find
+   * no stack either, and that is a double fault, which "is deeply unfair" as lguest put it.
+   */
+  private pinStack(): void {
+    const base = this.guest.gdt.base(this.stackSegment)
+    for (let i = 0; i < this.stackPages; i++) {
+      const gva = (base + this.stackPointer - 1 - i * 4096) >>> 0
+      if (this.guest.shadow.kernelPage(gva, true) < 0)
+        kill(`the stack page at 0x${gva.toString(16)} is not mapped for writing`)
+    }
+    // Making room for one page may have thrown the other away; then the next entry sees to it.
+  }
+
+  beginPush(ss: number, esp: number): void {
+    this.pushBase = this.guest.gdt.base(ss)
+    this.pushed = esp
+  }
+
+  /** Pushes a 32-bit word with the rights of the guest's kernel. */
+  push(value: number): void {
+    const { ram } = this.host.kernel
+    this.pushed = (this.pushed - 4) >>> 0
+    const gva = (this.pushBase + this.pushed) >>> 0
+    const at = this.guest.shadow.kernelPage(gva, true)
+    if (at < 0)
+      kill(`the stack at 0x${gva.toString(16)}, on which an event has to be pushed, is not mapped for writing`)
+    if ((gva & 0xfff) <= 0xffc) {
+      ram.write32(at, value)
+      return
+    }
+    // A word across two pages: nobody sane has such a stack, but it is allowed.
+    for (let i = 0; i < 4; i++) {
+      const byte = this.guest.shadow.kernelPage((gva + i) >>> 0, true)
+      if (byte < 0) kill(`the stack at 0x${gva.toString(16)}, on which an event has to be pushed, is not mapped whole`)
+      ram.write8(byte, value >>> (8 * i))
+    }
+  }
+
+  /** The 32-bit word at %ss:%esp + `offset`. */
+  readStack(offset: number): number {
+    const { ram } = this.host.kernel
+    const { registers: r, guest } = this
+    const gva = (guest.gdt.base(r.ss) + r.esp + offset) >>> 0
+    let value = 0
+    for (let i = 0; i < 4; i++) {
+      const at = guest.shadow.kernelPage((gva + i) >>> 0, false)
+      if (at < 0) kill(`the stack at 0x${gva.toString(16)} is not mapped`)
+      value |= ram.read8(at) << (8 * i)
+    }
+    return value >>> 0
+  }
+
+  /** Up to 15 bytes at the instruction pointer, fewer where the next page is not mapped. */
+  instruction(): Uint8Array {
+    const { ram } = this.host.kernel
+    const { registers: r, guest } = this
+    const start = guest.gdt.base(r.cs) + r.eip
+    const bytes = new Uint8Array(15)
+    for (let i = 0; i < bytes.length; i++) {
+      const at = guest.shadow.kernelPage((start + i) >>> 0, false)
+      if (at < 0) return bytes.subarray(0, i)
+      bytes[i] = ram.read8(at)
+    }
+    return bytes
+  }
+
+  advance(length: number): void {
+    const { registers: r } = this
+    r.eip = (r.eip + length) >>> 0
+  }
+}
