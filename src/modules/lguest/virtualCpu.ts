@@ -2,6 +2,7 @@ import type { Death, Pending } from "../../host/devLguest.ts"
 import type { Task } from "../../host/task.ts"
 import type { Timer } from "../../host/timers.ts"
 import type { HostI386, VcpuPages, VcpuRunner } from "../../i386/host.ts"
+import { couldBeSyscall } from "../../i386/idt.ts"
 import { TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
 import { GuestRegisters } from "../../i386/registers.ts"
 import { FIXED, GUEST_FAULT, KILL, MMIO } from "../../i386/shadow/index.ts"
@@ -92,7 +93,8 @@ export class VirtualCpu implements VcpuRunner {
     if (this.halted) return this.sleep()
     const { guest, host, registers } = this
     const { ram, log, now } = host.kernel
-    if (this.stackSegment !== 0 && guest.shadow.takeDisturbed()) this.pinStack()
+    // Making room for one page of the stack may throw the other one away, but not twice.
+    for (let i = 0; i < 2 && this.stackSegment !== 0 && guest.shadow.takeDisturbed(); i++) this.pinStack()
     host.loadGuestTables(guest.gdt, guest.idt, guest.tablesChanged, this.stackSegment, this.stackPointer)
     guest.tablesChanged = false
     registers.trapNumber = TRAP_IN_SWITCHER
@@ -127,7 +129,7 @@ export class VirtualCpu implements VcpuRunner {
       kill(`segment registers that cannot be loaded (cs 0x${r.cs.toString(16)}, ss 0x${r.ss.toString(16)})`)
     if (vector >= FIRST_HARDWARE_VECTOR) {
       // An interrupt was handled by the host's own handler already; the guest's system calls have a gate in its IDT.
-      if (guest.idt.present(vector) && (r.cs & 3) !== 0 && this.isSystemCall(vector)) this.systemCall(vector)
+      if (couldBeSyscall(vector) && guest.idt.present(vector)) this.systemCall(vector)
       return
     }
     if (vector === NMI) return
@@ -157,10 +159,6 @@ export class VirtualCpu implements VcpuRunner {
       default:
         this.reflectTrap(vector, r.errorCode)
     }
-  }
-
-  private isSystemCall(vector: number): boolean {
-    return this.initialized && vector === this.shared(D.syscallVec.offset)
   }
 
   /** A system call through an interrupt gate, which cannot go directly. */
@@ -295,7 +293,6 @@ export class VirtualCpu implements VcpuRunner {
       if (this.guest.shadow.kernelPage(gva, true) < 0)
         kill(`the stack page at 0x${gva.toString(16)} is not mapped for writing`)
     }
-    // Making room for one page may have thrown the other away; then the next entry sees to it.
   }
 
   beginPush(ss: number, esp: number): void {
