@@ -227,6 +227,27 @@ export const RESUME_ARMED = 0x368;
 /** u32: 1 while the processor waits for a start-up IPI (after INIT). */
 export const WAIT_SIPI = 0x36c;
 
+/*
+ * The run loop's own (counters.ts, blocks.ts). RIP of the first instruction of the block that executes; BUDGET when
+ * instructions were last counted; the tag of the jump cache's entries that are good now, how it came about, and the
+ * RIP of a gate that has just been left by.
+ */
+/** u64. */
+export const BLOCK_RIP = 0x370;
+/** i64. */
+export const BUDGET_MARK = 0x378;
+/** u32 each. */
+export const JUMP_TAG = 0x380;
+export const JUMP_EPOCH = 0x384;
+export const JUMP_FETCH_EPOCH = 0x388;
+export const JUMP_PROFILE_NEXT = 0x38c;
+/** u64; all ones: none. */
+export const GATE_LEFT = 0x390;
+/** u32: WebAssembly address of the next free byte for decoded blocks. */
+export const ARENA_NEXT = 0x398;
+/** Six profiles of 16 bytes: what code can be executed like (see blocks.ts). */
+export const JUMP_PROFILES = 0x3a0;
+
 // Counters: u64 each, exact, never reset by the core.
 export const COUNTERS = 0x400;
 /** u64 x 4: instructions by ring; x 256 exceptions, INTs and interrupts delivered by vector. */
