@@ -1,0 +1,82 @@
+/*
+ * Patching: the recorded calls through pv_ops are overwritten in place. A backend offers for an operation either a
+ * template, a few instructions between two labels, or the function in its table, which is then called directly.
+ */
+#include "pv.h"
+#include "printk.h"
+#include "string.h"
+
+struct pv_site {
+	s32 address; /* relative to this field */
+	u32 op;
+};
+extern const struct pv_site pv_sites_start[], pv_sites_end[];
+
+struct pv_template {
+	const u8 *start, *end;
+};
+/* By operation; in pv_native.S, lguest_32.S, lguest_64.S. An empty one means: keep the site as it is. */
+extern const struct pv_template native_templates[PV_PATCHABLE], lguest_templates[PV_PATCHABLE];
+
+/* The manual's recommended no-operations of 1 to 9 bytes (Intel SDM vol. 2, NOP). */
+static const u8 nops[][9] = {
+	{ 0x90 },
+	{ 0x66, 0x90 },
+	{ 0x0f, 0x1f, 0x00 },
+	{ 0x0f, 0x1f, 0x40, 0x00 },
+	{ 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+	{ 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 },
+	{ 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
+	{ 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+	{ 0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+};
+
+static void fill_nops(u8 *p, size_t n)
+{
+	while (n) {
+		size_t k = min(n, ARRAY_SIZE(nops));
+		memcpy(p, nops[k - 1], k);
+		p += k;
+		n -= k;
+	}
+}
+
+/* CALL or JMP to the function in the table. */
+static size_t direct(u8 *code, const u8 *site, u32 op)
+{
+	s32 distance = (s32)((ulong)pv_ops.patchable[op] - ((ulong)site + 5));
+	code[0] = op == PV_IRET ? 0xe9 : 0xe8;
+	memcpy(code + 1, &distance, 4);
+	return 5;
+}
+
+void pv_patch(void)
+{
+	const struct pv_template *templates = pv_ops.has_ports ? native_templates : lguest_templates;
+	int patched = 0;
+
+	for (const struct pv_site *s = pv_sites_start; s < pv_sites_end; s++) {
+		u8 *site = (u8 *)&s->address + s->address;
+		const struct pv_template *t = &templates[s->op];
+		u8 code[PV_SITE_SIZE];
+		size_t n;
+
+		if (t->start) {
+			n = t->end - t->start;
+			if (n > PV_SITE_SIZE)
+				panic("pv: template of %d bytes for operation %d does not fit", (int)n, (int)s->op);
+			memcpy(code, t->start, n);
+		} else if (pv_ops.patchable[s->op]) {
+			n = direct(code, site, s->op);
+		} else {
+			continue;
+		}
+		fill_nops(code + n, PV_SITE_SIZE - n);
+		memcpy(site, code, PV_SITE_SIZE);
+		patched++;
+	}
+	/* CPUID serialises: no processor may go on with instructions that it fetched before (Intel SDM vol. 3, 8.1.3). */
+	u32 a, b, c, d;
+	cpuid(0, &a, &b, &c, &d);
+	printk(LOG_NOTICE, "pv: patched %d sites for %s\n", patched, pv_ops.name);
+}

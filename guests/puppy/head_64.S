@@ -1,0 +1,75 @@
+/*
+ * The first instructions, x86_64: 64-bit mode, memory mapped to itself, interrupts off, and in %rsi the physical address
+ * of boot_params; native and under lguest64 alike (docs/abi-x86_64.md). We are linked 2 GiB below the top, and go there
+ * as soon as our own tables are in force.
+ */
+#include "include/layout.h"
+#include <lguest64_abi.h>
+#define PHYS(x) ((x)-KERNEL_OFFSET)
+#define TABLE_FLAGS 0x63 /* present, writable, accessed, dirty */
+#define LARGE_FLAGS 0xe3 /* and a 2 MiB page */
+
+	.section .head.text, "ax"
+	.globl startup
+startup:
+	cld
+	movl	$PHYS(bss_start), %edi
+	movl	$PHYS(bss_end), %ecx
+	subl	%edi, %ecx
+	shrl	$3, %ecx
+	xorl	%eax, %eax
+	rep stosq
+	movl	%esi, PHYS(boot_params_pa)
+
+	/* The first 4 MiB, twice: at 0, where we are, and at KERNEL_OFFSET, the last but one GiB of the address space. */
+	movl	$(PHYS(boot_pud_low) + TABLE_FLAGS), PHYS(kernel_pgd)
+	movl	$(PHYS(boot_pud) + TABLE_FLAGS), PHYS(kernel_pgd + 511 * 8)
+	movl	$(PHYS(boot_pmd) + TABLE_FLAGS), PHYS(boot_pud_low)
+	movl	$(PHYS(boot_pmd) + TABLE_FLAGS), PHYS(boot_pud + 510 * 8)
+	movl	$LARGE_FLAGS, PHYS(boot_pmd)
+	movl	$(0x200000 + LARGE_FLAGS), PHYS(boot_pmd + 8)
+
+	cmpl	$SUBARCH_LGUEST, BP_SUBARCH(%rsi)
+	je	1f
+	movl	$PHYS(kernel_pgd), %eax
+	movq	%rax, %cr3
+	movq	$high, %rax
+	jmp	*%rax
+1:	/* Before LGUEST_INIT every SYSCALL is a hypercall; after it the flag must say so. */
+	movl	$LHCALL_LGUEST_INIT, %eax
+	movl	$PHYS(cpu0_area), %edi
+	syscall
+	movl	$1, PHYS(cpu0_area + LGS_HYPERCALL_FLAG)
+	movl	$LHCALL_NEW_PGTABLE, %eax
+	movl	$PHYS(kernel_pgd), %edi
+	syscall
+	movq	$high, %rax
+	jmp	*%rax
+
+	.text
+high:
+	movq	$(idle_stack + KERNEL_STACK), %rsp
+	xorl	%ebp, %ebp
+	call	start_kernel
+	ud2
+
+	.section .bss.page, "aw", @nobits
+	.balign	4096
+	.globl	kernel_pgd
+kernel_pgd:
+	.skip	4096
+boot_pud_low:
+	.skip	4096
+boot_pud:
+	.skip	4096
+boot_pmd:
+	.skip	4096
+	.balign	KERNEL_STACK
+	.globl	idle_stack
+idle_stack:
+	.skip	KERNEL_STACK
+
+	.data
+	.globl	boot_params_pa
+boot_params_pa:
+	.quad	0

@@ -1,0 +1,119 @@
+/* Files: inodes in memory, open files, descriptors. */
+#pragma once
+#include "types.h"
+
+struct file;
+struct inode;
+struct task;
+
+#define S_IFMT 0170000
+#define S_IFIFO 0010000
+#define S_IFCHR 0020000
+#define S_IFDIR 0040000
+#define S_IFREG 0100000
+#define S_IFLNK 0120000
+#define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
+#define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
+#define S_ISLNK(m) (((m)&S_IFMT) == S_IFLNK)
+#define S_ISCHR(m) (((m)&S_IFMT) == S_IFCHR)
+
+#define O_ACCMODE 3
+#define O_WRONLY 1
+#define O_RDWR 2
+#define O_CREAT 0100
+#define O_EXCL 0200
+#define O_TRUNC 01000
+#define O_APPEND 02000
+#define O_NONBLOCK 04000
+#define O_DIRECTORY 0200000
+#define O_NOFOLLOW 0400000
+#define O_CLOEXEC 02000000
+
+#define AT_FDCWD -100
+#define AT_SYMLINK_NOFOLLOW 0x100
+#define AT_REMOVEDIR 0x200
+
+struct dirent {
+	struct dirent *next;
+	struct inode *inode;
+	char name[];
+};
+
+/* buf is a user address in all of these. */
+struct file_ops {
+	int (*open)(struct file *f);
+	long (*read)(struct file *f, void *buf, size_t n);
+	long (*write)(struct file *f, const void *buf, size_t n);
+	long (*ioctl)(struct file *f, ulong cmd, ulong arg);
+	void (*release)(struct file *f);
+};
+
+/* A directory whose entries are made up as they are asked for: /proc. */
+struct dir_ops {
+	struct inode *(*lookup)(struct inode *dir, const char *name); /* with a reference; NULL: none */
+	/* The index-th name, from 0; false: no more. */
+	bool (*entry)(struct inode *dir, ulong index, char *name, u32 *ino, u32 *mode);
+};
+
+struct inode {
+	u32 ino, mode, nlink, rdev;
+	u32 refs; /* open files, mappings, working directories */
+	u32 mtime;
+	u64 size;
+	const struct file_ops *fops;
+	const struct dir_ops *dops;
+	struct inode *parent;     /* of a directory */
+	struct dirent *entries;   /* of a directory */
+	const u8 *image;          /* where the initramfs holds the contents, until they are written to */
+	ulong *pages;             /* frame numbers of the contents, 0: not there (then it is in image, or zero) */
+	u32 pages_size;           /* entries allocated */
+	ulong info;               /* /proc: the process */
+};
+
+struct file {
+	u32 refs, flags;
+	u64 pos;
+	struct inode *inode;
+	const struct file_ops *fops;
+	void *priv;
+};
+
+/* fs/inode.c */
+extern struct inode *root_inode;
+void fs_init(void);
+struct inode *inode_new(u32 mode);
+struct inode *inode_get(struct inode *i);
+void inode_put(struct inode *i);
+struct inode *dir_find(struct inode *dir, const char *name);
+int dir_add(struct inode *dir, const char *name, struct inode *inode);
+int dir_remove(struct inode *dir, const char *name);
+/* Path to inode with a reference; error as a negative number in *err. */
+struct inode *path_lookup(int dirfd, const char *path, bool follow, int *err);
+/* The directory that holds (or would hold) the last part, which is copied to name. */
+struct inode *path_parent(int dirfd, const char *path, char name[256], int *err);
+
+/* fs/ramfs.c */
+ulong inode_page(struct inode *i, ulong index, bool create); /* frame of a page of the contents; 0: no memory */
+long inode_read(struct inode *i, u64 pos, void *kbuf, size_t n);
+void inode_truncate(struct inode *i, u64 size);
+extern const struct file_ops ramfs_fops;
+
+/* fs/file.c */
+struct file *file_new(struct inode *i, const struct file_ops *ops, u32 flags);
+struct file *file_open(struct inode *i, u32 flags, int *err);
+void file_put(struct file *f);
+struct file *fd_get(int fd);
+int fd_install(struct file *f, bool cloexec);
+void files_fork(struct task *to, struct task *from);
+void files_close(struct task *t, bool exec_only);
+
+/* fs/cpio.c, fs/devices.c, fs/procfs.c, tty.c, fs/pipe.c */
+void cpio_unpack(ulong pa, ulong size);
+void devices_init(void);
+void procfs_init(void);
+void device_node(const char *name, u32 mode, u32 rdev, const struct file_ops *ops);
+extern const struct file_ops tty_fops;
+
+/* tty.c */
+void tty_attach(void (*write)(const char *s, size_t n), void (*resume)(void));
+bool tty_input(u8 c); /* false: no room, keep it and wait for resume */

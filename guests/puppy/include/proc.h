@@ -1,0 +1,136 @@
+/* Processes: what they are, who runs, who waits. */
+#pragma once
+#include "mm.h"
+#include "percpu.h"
+#include "spinlock.h"
+
+struct file;
+struct inode;
+
+#define NOFILE 64
+#define NSIG 64
+#define HZ 100
+#define TICK_NS (NSEC_PER_SEC / HZ)
+
+enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE };
+
+/* Linux's struct sigaction as the kernel takes it. */
+struct ksigaction {
+	ulong handler;
+	ulong flags;
+	ulong restorer;
+	u64 mask;
+};
+
+/* What fork copies and kill needs; one for each process, as there are no threads yet. */
+struct task {
+	ulong sp;            /* where switch_to left it */
+	ulong stack;         /* kernel stack, lowest address */
+	enum task_state state;
+	pid_t pid, pgrp, session;
+	struct mm *mm;       /* NULL: the idle task */
+	struct task *parent, *children, *sibling;
+	struct task *next_all; /* every task */
+	struct task *next_run; /* run queue */
+	struct task *next_wait; /* the wait queue it sleeps on */
+	struct waitq *waiting_on;
+	int slice;           /* ticks left */
+	char comm[16];
+	struct file *files[NOFILE];
+	u64 cloexec;         /* bit n: descriptor n closes at exec */
+	struct inode *cwd;
+	u32 umask;
+	int exit_code;       /* as wait4 shows it */
+	u64 sig_pending, sig_blocked; /* bit n-1: signal n */
+	u64 sig_saved_mask;
+	bool sig_restore_mask;
+	struct ksigaction sigact[NSIG];
+	u64 start_ns;
+	ulong utime, stime, cutime, cstime; /* ticks */
+	ulong min_flt;
+	void (*kernel_fn)(void); /* a task born in the kernel starts here */
+#ifdef __x86_64__
+	ulong fs_base, gs_base;
+#else
+	u64 tls[3];
+#endif
+};
+
+struct waitq {
+	struct task *first;
+};
+
+extern struct task *all_tasks, *init_task;
+extern spinlock_t task_lock;
+
+/* sched.c */
+void sched_init(void);
+void schedule(void);
+void sched_tick(bool user);
+void make_runnable(struct task *t);
+void wait_on(struct waitq *q);  /* with interrupts off: sleep until woken; interrupts are off again */
+void wake_all(struct waitq *q);
+void wake_task(struct task *t); /* out of whatever it sleeps on */
+void idle_loop(void) __attribute__((noreturn));
+ulong run_queue_length(void);
+struct task *switch_to(struct task *from, struct task *to); /* entry_*.S: returns the task that ran before */
+void load_average(ulong out[3]);
+
+/* Sleeps until the condition holds: 0, or -ERESTARTSYS for a signal. */
+#define wait_event(q, cond)                                                                                            \
+	({                                                                                                             \
+		int _ret = 0;                                                                                          \
+		ulong _flags = irq_save();                                                                             \
+		while (!(cond)) {                                                                                      \
+			if (signal_pending(current)) {                                                                 \
+				_ret = -ERESTARTSYS;                                                                   \
+				break;                                                                                 \
+			}                                                                                              \
+			wait_on(q);                                                                                    \
+		}                                                                                                      \
+		irq_restore(_flags);                                                                                   \
+		_ret;                                                                                                  \
+	})
+
+/* proc.c, fork.c, exec.c, exit.c */
+struct task *task_alloc(void);
+void task_free(struct task *t);
+struct task *task_find(pid_t pid);
+struct pt_regs *task_regs(struct task *t);
+long do_fork(struct pt_regs *regs, ulong stack);
+struct task *kernel_task(void (*fn)(void));
+long do_execve(const char *path, char *const *argv, char *const *envp, bool user_pointers);
+void do_exit(int code) __attribute__((noreturn));
+long do_wait4(pid_t pid, int *status, int options, void *rusage);
+void start_user(struct pt_regs *regs, ulong ip, ulong sp); /* fresh registers */
+static inline bool user_mode(struct pt_regs *regs) { return regs->cs == pv_ops.user_cs; }
+
+/* signal.c */
+enum {
+	SIGHUP = 1, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1, SIGSEGV, SIGUSR2, SIGPIPE,
+	SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ,
+	SIGVTALRM, SIGPROF, SIGWINCH, SIGIO, SIGPWR, SIGSYS,
+};
+#define SIG_DFL 0ul
+#define SIG_IGN 1ul
+#define SIGBIT(n) (1ull << ((n)-1))
+void send_signal(struct task *t, int sig);
+void force_signal(struct task *t, int sig); /* a fault: cannot be ignored or blocked */
+int signal_group(pid_t pgrp, int sig);
+bool signal_pending(struct task *t);
+void handle_signals(struct pt_regs *regs);
+void exit_to_user(struct pt_regs *regs); /* last stop before user mode: reschedule, signals; interrupts off */
+
+/* timer.c */
+extern u64 jiffies;
+void time_init(void);
+u64 now_ns(void);  /* since boot */
+u64 wall_ns(void); /* since 1970 */
+void timer_interrupt(struct pt_regs *regs);
+long sleep_until(u64 deadline); /* 0 or -ERESTARTSYS */
+void clock_rearm(bool idle);
+
+/* irq.c, trap.c */
+void trap_init(void);
+void irq_register(int irq, void (*handler)(struct pt_regs *));
+void do_irq(struct pt_regs *regs, int irq);

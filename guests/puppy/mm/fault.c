@@ -1,0 +1,105 @@
+/*
+ * Page faults of users: an area promises, a fault delivers. Zeroes come as the one shared zero page until somebody
+ * writes; a file's page is shared until somebody writes; and a page that fork shared is copied by whoever writes first.
+ */
+#include "fs.h"
+#include "mm.h"
+#include "printk.h"
+#include "proc.h"
+
+/* The entry's rights for a page of an area. Accessed and dirty are set in advance: that spares the processor an update,
+ * and a hypervisor a fault to learn of it. */
+static ulong rights(struct vma *v, bool writable)
+{
+	ulong pte = PTE_P | PTE_U | PTE_A;
+
+	if (writable)
+		pte |= PTE_W | PTE_D;
+	if (!(v->prot & PROT_EXEC))
+		pte |= pte_nx;
+	return pte;
+}
+
+static enum fault_result install(struct mm *mm, struct vma *v, ulong *ptep, ulong va, ulong pfn, bool writable)
+{
+	set_pte(ptep, pfn << PAGE_SHIFT | rights(v, writable), va, mm->pgd_pa);
+	if (pfn != zero_pfn)
+		mm->rss++;
+	return FAULT_OK;
+}
+
+/* The page is there, but not for writing: break the sharing. */
+static enum fault_result copy_on_write(struct mm *mm, struct vma *v, ulong *ptep, ulong va)
+{
+	ulong old = pte_pfn(*ptep), pfn = old;
+
+	if (old == zero_pfn || mem_map[old].refs != 1 || (mem_map[old].flags & PAGE_RESERVED)) {
+		pfn = alloc_user_page();
+		if (!pfn)
+			return FAULT_OOM;
+		if (old == zero_pfn) {
+			zero_page(pfn);
+			mm->rss++;
+		} else {
+			copy_page(pfn, old);
+		}
+	}
+	change_pte(ptep, pfn << PAGE_SHIFT | rights(v, true), va, mm->pgd_pa);
+	if (pfn != old)
+		page_put(old);
+	return FAULT_OK;
+}
+
+static enum fault_result fill_anonymous(struct mm *mm, struct vma *v, ulong *ptep, ulong va, bool write)
+{
+	if (!write)
+		return install(mm, v, ptep, va, zero_pfn, false);
+	ulong pfn = alloc_user_page();
+	if (!pfn)
+		return FAULT_OOM;
+	zero_page(pfn);
+	return install(mm, v, ptep, va, pfn, true);
+}
+
+static enum fault_result fill_from_file(struct mm *mm, struct vma *v, ulong *ptep, ulong va, bool write)
+{
+	u64 at = v->offset + (va - v->start);
+
+	if (at >= v->inode->size)
+		return FAULT_BUS;
+	ulong shared = inode_page(v->inode, at >> PAGE_SHIFT, true);
+	if (!shared)
+		return FAULT_OOM;
+	if (!write) {
+		page_get(shared);
+		return install(mm, v, ptep, va, shared, false);
+	}
+	ulong pfn = alloc_user_page();
+	if (!pfn)
+		return FAULT_OOM;
+	copy_page(pfn, shared);
+	return install(mm, v, ptep, va, pfn, true);
+}
+
+enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec)
+{
+	struct vma *v = vma_find(mm, va);
+
+	if (!v)
+		return FAULT_SEGV;
+	if (write ? !(v->prot & PROT_WRITE) : exec ? !(v->prot & PROT_EXEC) && pte_nx : !v->prot)
+		return FAULT_SEGV;
+	va &= PAGE_MASK;
+	current->min_flt++;
+	ulong *ptep = pte_alloc(mm, va);
+	if (!ptep)
+		return FAULT_OOM;
+	if (*ptep & PTE_P) {
+		if (write && !(*ptep & PTE_W))
+			return copy_on_write(mm, v, ptep, va);
+		/* Already right: what faulted was an old memory of the entry. */
+		change_pte(ptep, *ptep, va, mm->pgd_pa);
+		return FAULT_OK;
+	}
+	return v->inode ? fill_from_file(mm, v, ptep, va, write) : fill_anonymous(mm, v, ptep, va, write);
+}

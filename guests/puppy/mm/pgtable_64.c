@@ -1,0 +1,169 @@
+/*
+ * x86_64 page tables: four levels of 512 entries. The kernel's direct map uses 2 MB pages; its three top-level entries
+ * exist before the first process does, so that all address spaces share what hangs below them.
+ */
+#include "mm.h"
+#include "percpu.h"
+#include "printk.h"
+#include "proc.h"
+
+#define TABLE_ENTRIES 512
+#define USER_ENTRIES 256
+#define TABLE_USER (PTE_P | PTE_W | PTE_U | PTE_A)
+#define LARGE (2 * MiB)
+
+static ulong index_at(ulong va, int level) { return va >> (12 + 9 * level) & (TABLE_ENTRIES - 1); }
+
+extern char _end[];
+ulong early_next, pte_nx, pte_global;
+
+static bool in_initrd(ulong pa)
+{
+	return pa + PAGE_SIZE > boot.initrd_start && pa < boot.initrd_start + boot.initrd_size;
+}
+
+/* Before the direct map exists, tables come from the first 4 MiB, which the image's own mapping covers. */
+static void *early_va(ulong pa) { return (void *)(pa + KERNEL_OFFSET); }
+
+ulong early_page(void)
+{
+	if (!early_next)
+		early_next = ALIGN_UP(va_to_pa(_end), PAGE_SIZE);
+	while (in_initrd(early_next))
+		early_next += PAGE_SIZE;
+	if (early_next >= 4 * MiB || early_next >> PAGE_SHIFT >= mem_pfns)
+		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
+	ulong pa = early_next;
+	early_next += PAGE_SIZE;
+	memset(early_va(pa), 0, PAGE_SIZE);
+	return pa;
+}
+
+/* The entry for va at a level (3: top, 0: page), building what is missing above it. */
+static ulong *early_entry(ulong va, int level)
+{
+	ulong *table = kernel_pgd;
+
+	for (int l = 3; l > level; l--) {
+		ulong *entry = &table[index_at(va, l)];
+		if (!(*entry & PTE_P))
+			*entry = early_page() | PTE_KERNEL;
+		table = early_va(*entry & PTE_FRAME);
+	}
+	return &table[index_at(va, level)];
+}
+
+void kernel_map_init(void)
+{
+	u64 top = 0;
+
+	for (int i = 0; i < boot.e820_entries; i++)
+		if (boot.e820[i].type == 1) {
+			/* Memory above 3 GiB and a bit would collide with nothing, but is not needed either. */
+			u64 end = min(boot.e820[i].addr + boot.e820[i].size, 0xf0000000ull);
+			if (end > boot.e820[i].addr)
+				mem_total += (end - boot.e820[i].addr) >> PAGE_SHIFT;
+			top = max(top, end);
+		}
+	mem_pfns = top >> PAGE_SHIFT;
+	if (top < 2 * MiB)
+		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
+
+	for (ulong pa = 0; pa < top;) {
+		ulong va = pa + DIRECT_MAP;
+		if (pv_ops.large_pages && pa + LARGE <= top) {
+			/* One walk for each table of 512 large pages. */
+			ulong *entry = early_entry(va, 1);
+			do {
+				*entry++ = pa | PTE_KERNEL | PTE_PS | pte_global;
+				pa += LARGE;
+			} while (pa + LARGE <= top && pa % (512 * LARGE));
+		} else {
+			*early_entry(va, 0) = pa | PTE_KERNEL | pte_global;
+			pa += PAGE_SIZE;
+		}
+	}
+	early_entry(IOREMAP_BASE, 0);
+	/* The identity map has served. */
+	kernel_pgd[0] = 0;
+	pv_ops.pgd_cleared(va_to_pa(kernel_pgd), 0);
+	pv_ops.flush_tlb(true);
+}
+
+ulong *kernel_pte(ulong va)
+{
+	ulong *table = kernel_pgd;
+
+	for (int l = 3; l > 0; l--)
+		table = pa_to_va(table[index_at(va, l)] & PTE_FRAME);
+	return &table[index_at(va, 0)];
+}
+
+ulong *pte_find(struct mm *mm, ulong va)
+{
+	ulong *table = mm->pgd;
+
+	for (int l = 3; l > 0; l--) {
+		ulong entry = table[index_at(va, l)];
+		if (!(entry & PTE_P))
+			return NULL;
+		table = pa_to_va(entry & PTE_FRAME);
+	}
+	return &table[index_at(va, 0)];
+}
+
+ulong *pte_alloc(struct mm *mm, ulong va)
+{
+	ulong *table = mm->pgd;
+
+	for (int l = 3; l > 0; l--) {
+		ulong *entry = &table[index_at(va, l)];
+		if (!(*entry & PTE_P)) {
+			ulong pfn = alloc_page();
+			if (!pfn)
+				return NULL;
+			zero_page(pfn);
+			*entry = pfn << PAGE_SHIFT | TABLE_USER;
+		}
+		table = pa_to_va(*entry & PTE_FRAME);
+	}
+	return &table[index_at(va, 0)];
+}
+
+bool pgd_create(struct mm *mm)
+{
+	ulong pfn = alloc_page();
+
+	if (!pfn)
+		return false;
+	mm->pgd = pfn_to_va(pfn);
+	mm->pgd_pa = pfn << PAGE_SHIFT;
+	memset(mm->pgd, 0, USER_ENTRIES * sizeof(ulong));
+	memcpy(mm->pgd + USER_ENTRIES, kernel_pgd + USER_ENTRIES, USER_ENTRIES * sizeof(ulong));
+	return true;
+}
+
+static void free_table(ulong pfn, int level)
+{
+	if (level > 0) {
+		ulong *table = pfn_to_va(pfn);
+		for (ulong i = 0; i < TABLE_ENTRIES; i++)
+			if (table[i] & PTE_P)
+				free_table(pte_pfn(table[i]), level - 1);
+	}
+	page_put(pfn);
+}
+
+/* Frees the tables; what they mapped has been released before. The hypervisor hears of every top-level entry that goes. */
+void pgd_destroy(struct mm *mm)
+{
+	for (ulong i = 0; i < USER_ENTRIES; i++) {
+		ulong entry = mm->pgd[i];
+		if (!(entry & PTE_P))
+			continue;
+		mm->pgd[i] = 0;
+		pv_ops.pgd_cleared(mm->pgd_pa, i);
+		free_table(pte_pfn(entry), 2);
+	}
+	page_put(mm->pgd_pa >> PAGE_SHIFT);
+}

@@ -1,0 +1,29 @@
+/*
+ * Which machine is this? The boot loader says so in hardware_subarch, the field that Linux got for lguest and Xen; and
+ * on the answer hangs which table of operations the kernel runs with from here on.
+ */
+#include "pv.h"
+#include "printk.h"
+#include "string.h"
+
+struct pv_ops pv_ops;
+
+void pv_select(u32 subarch)
+{
+	switch (subarch) {
+	case SUBARCH_NATIVE:
+		pv_ops = pv_native;
+		break;
+	case SUBARCH_LGUEST:
+#ifdef __x86_64__
+		pv_ops = pv_lguest64;
+#else
+		pv_ops = pv_lguest;
+#endif
+		break;
+	default:
+		/* No operation can be trusted, not even "power off". */
+		for (;;)
+			__asm__ volatile("hlt");
+	}
+}

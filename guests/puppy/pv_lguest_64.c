@@ -1,0 +1,230 @@
+/*
+ * The backend for lguest64, x86_64 (docs/abi-x86_64.md). We run at ring 3; privileged requests are hypercalls, SYSCALL
+ * with the flag in the shared page set. Updates of page tables are noted in the shared page's ring: the host empties it
+ * before any hypercall, and the return to user mode is one, so most of them cost no switch of their own.
+ */
+#include <lguest64_abi.h>
+#include "printk.h"
+#include "proc.h"
+
+void lguest64_save_flags(void), lguest64_restore_flags(void), lguest64_irq_disable(void), lguest64_irq_enable(void);
+void lguest64_iret(void), lguest64_halt(void), lguest64_syscall_entry(void);
+
+/* The shared page of the boot processor is the first page of its area. */
+static u8 *const shared = cpu0_area.shared;
+#define SHARED(type, offset) (*(volatile type *)(shared + (offset)))
+
+static bool queued; /* calls wait in the ring */
+
+static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
+{
+	register ulong r10 __asm__("r10") = d;
+	register ulong r8 __asm__("r8") = e;
+
+	__asm__ volatile("movl $1,%%gs:%c[flag]\n\tsyscall"
+			 : "+a"(nr)
+			 : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), [flag] "i"(LGS_HYPERCALL_FLAG)
+			 : "rcx", "r11", "memory", "cc");
+	queued = false;
+	return nr;
+}
+
+static u32 lazy, next_call;
+
+/* Notes a call for later. A full ring is emptied by making this one at once, since the ring is always done first. */
+static void async_hcall(ulong nr, ulong a, ulong b, ulong c)
+{
+	ulong flags = irq_save();
+
+	if (SHARED(u8, LGS_HCALL_STATUS + next_call) != LHCALL_FREE) {
+		hcall(nr, a, b, c, 0, 0);
+	} else {
+		volatile u64 *call = (volatile u64 *)(shared + LGS_HCALLS) + next_call * 6;
+		call[0] = nr;
+		call[1] = a;
+		call[2] = b;
+		call[3] = c;
+		barrier();
+		queued = true;
+		SHARED(u8, LGS_HCALL_STATUS + next_call) = LHCALL_PENDING;
+		next_call = (next_call + 1) % LHCALL_RING_SIZE;
+	}
+	irq_restore(flags);
+}
+
+static void lazy_hcall(ulong nr, ulong a, ulong b, ulong c)
+{
+	if (lazy)
+		async_hcall(nr, a, b, c);
+	else
+		hcall(nr, a, b, c, 0, 0);
+}
+
+static void lguest64_lazy_begin(void) { lazy++; }
+static void lguest64_lazy_end(void)
+{
+	if (--lazy == 0 && queued)
+		hcall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0, 0);
+}
+
+/* ---- Memory ---- */
+
+static void lguest64_write_cr3(ulong pgd) { lazy_hcall(LHCALL_NEW_PGTABLE, pgd, 0, 0); }
+
+/* A new entry may wait in the ring: until it is emptied the address faults in the shadow, and the host looks it up. */
+static void lguest64_set_pte(ulong *ptep, ulong pte, ulong va, ulong pgd)
+{
+	*ptep = pte;
+	async_hcall(LHCALL_SET_PTE, pgd, va, pte);
+}
+
+static void lguest64_change_pte(ulong *ptep, ulong pte, ulong va, ulong pgd)
+{
+	*ptep = pte;
+	lazy_hcall(LHCALL_SET_PTE, pgd, va, pte);
+}
+
+static void lguest64_flush_tlb_one(ulong va) { lazy_hcall(LHCALL_FLUSH_TLB_ADDR, va, 0, 0); }
+static void lguest64_flush_tlb(bool global) { lazy_hcall(LHCALL_FLUSH_TLB, global, 0, 0); }
+static void lguest64_pgd_cleared(ulong pgd, ulong index) { async_hcall(LHCALL_SET_PGD, pgd, index, 0); }
+static ulong lguest64_read_cr2(void) { return SHARED(u64, LGS_CR2); }
+
+/* ---- The processor ---- */
+
+static void lguest64_init_cpu(void)
+{
+	u32 a, b, c, d;
+
+	/* hcall() finds the flag through %gs, whose base is what this call is about: so by hand. */
+	SHARED(u32, LGS_HYPERCALL_FLAG) = 1;
+	ulong nr = LHCALL_SET_BASE;
+	__asm__ volatile("syscall" : "+a"(nr) : "D"((ulong)LGUEST_BASE_GS_KERNEL), "S"(shared) : "rcx", "r11", "memory", "cc");
+	hcall(LHCALL_TS, 1, 0, 0, 0, 0);
+	cpuid(0x80000001, &a, &b, &c, &d);
+	if (d & 1 << 20)
+		pte_nx = PTE_NX;
+	pte_global = PTE_G;
+}
+
+static void lguest64_set_gate(int vector, void (*handler)(void), int dpl, bool trap)
+{
+	/* Non-maskable interrupts, double faults and machine checks stay with the host. */
+	if (vector == 2 || vector == 8 || vector == 18 || (vector < 32 && vector > 21))
+		return;
+	hcall(LHCALL_LOAD_IDT_ENTRY, vector, (ulong)handler, dpl | trap << 8, 0, 0);
+}
+
+static void lguest64_set_syscall(void) { hcall(LHCALL_SET_SYSCALL, (ulong)lguest64_syscall_entry, 0, 0, 0, 0); }
+
+static void lguest64_set_kernel_stack(ulong top)
+{
+	this_cpu()->kernel_sp = top;
+	lazy_hcall(LHCALL_SET_STACK, top, 0, 0);
+}
+
+static void lguest64_load_tls(struct task *t)
+{
+	static u64 fs, gs;
+
+	if (fs != t->fs_base)
+		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_FS, fs = t->fs_base, 0);
+	if (gs != t->gs_base)
+		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_GS_USER, gs = t->gs_base, 0);
+}
+
+/* System calls arrive with virtual interrupts off. */
+long do_syscall(struct pt_regs *regs);
+__attribute__((used)) void lguest64_syscall(struct pt_regs *regs)
+{
+	irq_enable();
+	do_syscall(regs);
+}
+
+/* ---- Interrupts and time ---- */
+
+static void lguest64_irq_enable_line(int irq) { SHARED(u32, LGS_BLOCKED_INTERRUPTS) &= ~(1u << irq); }
+static void lguest64_irq_done(int irq) { (void)irq; }
+
+static u64 tsc_start;
+
+static void lguest64_clock_start(void)
+{
+	tsc_start = rdtsc();
+	lguest64_irq_enable_line(0);
+	hcall(LHCALL_SET_CLOCKEVENT, TICK_NS, 0, 0, 0, 0);
+}
+
+static void lguest64_clock_next(u64 ns) { hcall(LHCALL_SET_CLOCKEVENT, ns, 0, 0, 0, 0); }
+
+static u64 lguest64_clock_ns(void)
+{
+	u64 ticks = rdtsc() - tsc_start;
+	u32 khz = SHARED(u32, LGS_TSC_KHZ);
+
+	if (khz == 1000000 || !khz)
+		return ticks;
+	return ticks / khz * 1000000 + ticks % khz * 1000000 / khz;
+}
+
+static u64 lguest64_wall_seconds(void) { return SHARED(u64, LGS_TIME_SEC); }
+
+/* ---- The end ---- */
+
+static __attribute__((noreturn)) void shutdown(const char *why, u32 reason, int status)
+{
+	static char message[128];
+
+	irq_disable();
+	strlcpy(message, why, sizeof(message));
+	hcall(LHCALL_SHUTDOWN, va_to_pa(message), reason, status & 0xff, 0, 0);
+	for (;;)
+		;
+}
+
+static __attribute__((noreturn)) void lguest64_power_off(const char *why, int status)
+{
+	shutdown(why, LGUEST_SHUTDOWN_POWEROFF, status);
+}
+
+static __attribute__((noreturn)) void lguest64_restart(void)
+{
+	shutdown("Restarting system.", LGUEST_SHUTDOWN_RESTART, 0);
+}
+
+const struct pv_ops pv_lguest64 = {
+	.patchable = {
+		[PV_SAVE_FLAGS] = lguest64_save_flags,
+		[PV_RESTORE_FLAGS] = lguest64_restore_flags,
+		[PV_IRQ_DISABLE] = lguest64_irq_disable,
+		[PV_IRQ_ENABLE] = lguest64_irq_enable,
+		[PV_IRET] = lguest64_iret,
+		[PV_WRITE_CR3] = lguest64_write_cr3,
+		[PV_SET_PTE] = lguest64_set_pte,
+		[PV_CHANGE_PTE] = lguest64_change_pte,
+		[PV_FLUSH_TLB_ONE] = lguest64_flush_tlb_one,
+	},
+	.name = "lguest64",
+	.user_cs = GUEST_USER_CS,
+	.user_ds = GUEST_USER_DS,
+	.large_pages = true,
+	.has_ports = false,
+	.init_cpu = lguest64_init_cpu,
+	.set_gate = lguest64_set_gate,
+	.set_syscall = lguest64_set_syscall,
+	.set_kernel_stack = lguest64_set_kernel_stack,
+	.load_tls = lguest64_load_tls,
+	.read_cr2 = lguest64_read_cr2,
+	.flush_tlb = lguest64_flush_tlb,
+	.pgd_cleared = lguest64_pgd_cleared,
+	.lazy_begin = lguest64_lazy_begin,
+	.lazy_end = lguest64_lazy_end,
+	.halt = lguest64_halt,
+	.irq_enable_line = lguest64_irq_enable_line,
+	.irq_done = lguest64_irq_done,
+	.clock_start = lguest64_clock_start,
+	.clock_next = lguest64_clock_next,
+	.clock_ns = lguest64_clock_ns,
+	.wall_seconds = lguest64_wall_seconds,
+	.power_off = lguest64_power_off,
+	.restart = lguest64_restart,
+};
