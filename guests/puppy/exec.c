@@ -103,9 +103,9 @@ static long map_image(struct mm *mm, struct inode *inode, struct image *img)
 		long r = 0;
 		if (file_pages > start)
 			r = vma_map(mm, start, file_pages - start, prot, MAP_FIXED | MAP_PRIVATE, inode, s->offset & PAGE_MASK);
-		if (r >= 0 && end > file_pages)
+		if (!IS_ERROR(r) && end > file_pages)
 			r = vma_map(mm, file_pages, end - file_pages, prot, MAP_FIXED | MAP_PRIVATE, NULL, 0);
-		if (r < 0)
+		if (IS_ERROR(r))
 			return r;
 		/* The rest of the last file page is bss, and must not show what follows in the file. */
 		if (s->filesz && s->memsz > s->filesz && file_pages > file_end && (prot & PROT_WRITE) &&
@@ -130,7 +130,7 @@ static long build_stack(struct mm *mm, struct args *a, struct image *img, ulong 
 		AT_RANDOM, random, AT_NULL, 0,
 	};
 	long r = vma_map(mm, STACK_TOP - STACK_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE, NULL, 0);
-	if (r < 0)
+	if (IS_ERROR(r))
 		return r;
 	vma_find(mm, STACK_TOP - 1)->stack = true;
 	ulong words = 1 + a->argc + 1 + a->envc + 1;

@@ -1,4 +1,7 @@
+/* Error numbers, Linux's. A long that may be an address or an error is one if it lies in the last page: on i386 half of
+ * all addresses look negative. */
 #pragma once
+#define IS_ERROR(r) ((unsigned long)(r) > -4096ul)
 enum {
 	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10,
 	EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17, EXDEV = 18, ENODEV = 19, ENOTDIR = 20,

@@ -282,7 +282,7 @@ long sys_brk(ulong brk)
 		for (struct vma *v = mm->vmas; v; v = v->next)
 			if (v->start < new && v->end > old)
 				return mm->brk;
-		if (vma_map(mm, old, new - old, PROT_READ | PROT_WRITE, MAP_FIXED, NULL, 0) < 0)
+		if (IS_ERROR(vma_map(mm, old, new - old, PROT_READ | PROT_WRITE, MAP_FIXED, NULL, 0)))
 			return mm->brk;
 	} else if (new < old) {
 		vma_unmap(mm, new, old - new);
