@@ -3,12 +3,9 @@ import type { Ram } from "../machine/ram.ts"
 /*
  * Gates: the only doors from the host's machine code to "the C code of the host kernel", which is TypeScript. A gate is an
  * address; a stub calls it like any function, the core leaves `run` with EXIT_GATE, the registered function does its work,
- * and the processor goes on at the RET behind the address. At any ring but 0, and for any code that gets there
- * without being allowed, the bytes are what they look like: UD2.
+ * and when the processor runs again it executes what lies at the address: a RET.
  */
-const UD2_RET = [0x0f, 0x0b, 0xc3]
-/** From a gate's address to its RET. */
-export const GATE_RETURN = 2
+const RET = 0xc3
 
 export type GateHandler = () => void
 
@@ -21,7 +18,7 @@ export class GateTable {
     this.base = base
     this.stride = stride
     this.handlers = new Array<GateHandler | undefined>(count).fill(undefined)
-    for (let i = 0; i < count; i++) ram.copyIn(base + i * stride, Uint8Array.from(UD2_RET))
+    for (let i = 0; i < count; i++) ram.write8(base + i * stride, RET)
   }
 
   register(index: number, handler: GateHandler): void {

@@ -1,10 +1,10 @@
-import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN, NEXT_RIP, RIP } from "../machine/core/state.ts"
+import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
 import type { EventLog } from "./eventLog.ts"
 import type { FrameAllocator } from "./frames.ts"
-import { GATE_RETURN, type GateTable } from "./gates.ts"
+import type { GateTable } from "./gates.ts"
 import { HostStatistics } from "./statistics.ts"
 import type { RunQueue } from "./task.ts"
 import { type Timer, Timers } from "./timers.ts"
@@ -138,7 +138,6 @@ export class HostKernel {
       switch (reason) {
         case EXIT_GATE:
           this.gates.dispatch(processor.exitDetail)
-          this.leaveGate()
           if (this.asked) return "asked"
           break
         case EXIT_HALT:
@@ -151,12 +150,5 @@ export class HostKernel {
           throw new HostPanic(`the processor stopped for reason ${reason}`)
       }
     }
-  }
-
-  /** Goes on behind the gate, at its RET. No gate lies across a 4 GiB line, so the low half is all that changes. */
-  private leaveGate(): void {
-    const rip = this.processor.word(RIP) + GATE_RETURN
-    this.processor.setWord(RIP, rip)
-    this.processor.setWord(NEXT_RIP, rip)
   }
 }

@@ -23,3 +23,13 @@ export class HostStatistics {
   /** Accesses forwarded to the launcher. */
   forwarded = 0
 }
+
+/** What a module's shadow MMU has done, whichever it is. Levels are the hardware's: 1 is the page tables. */
+export interface ShadowReport {
+  /** Faults that came to the MMU, by what became of them. */
+  readonly faults: Readonly<Record<string, number>>
+  /** Shadow pages made so far, by level. */
+  readonly pages: Readonly<Record<string, number>>
+  /** Those that are there now, by level. */
+  readonly pagesAlive: Readonly<Record<string, number>>
+}

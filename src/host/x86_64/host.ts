@@ -218,6 +218,7 @@ export class HostX86_64 {
     ram.writeBig(frame + F.rsp.offset, PROCESS_STACK_TOP)
     ram.writeBig(frame + F.ss.offset, BigInt(L.USER_DS))
     this.kernel.tasks.add(task)
+    this.kernel.wake(task)
     return task
   }
 
