@@ -372,15 +372,6 @@ function oneByte(opcode: u32): u64 {
   return M.ONE_BYTE_MAP[opcode];
 }
 
-/** Opcodes of the 0F map that a repeat prefix turns into instructions that this processor has not got. */
-function twoByte(opcode: u32): u64 {
-  const repeated = (prefixes & (R.PREFIX_REP | R.PREFIX_REPNE)) != 0;
-  // POPCNT is F3 0F B8; without F3 it is JMPE: neither exists here.
-  if (opcode == 0xc7 && (prefixes & R.PREFIX_REP) != 0 && false) return O.UNDEFINED;
-  if (repeated && opcode == 0xb8) return O.UNDEFINED;
-  return M.TWO_BYTE_MAP[opcode];
-}
-
 /** LEA of no memory, far pointers, and so on have been refused by then; this is LOCK's rule (SDM vol. 2, LOCK). */
 function checkLock(entry: u64): void {
   if ((prefixes & R.PREFIX_LOCK) == 0) return;
@@ -391,7 +382,8 @@ function checkLock(entry: u64): void {
 function setSizes(entry: u64): void {
   const other = (prefixes & R.PREFIX_OPERAND) != 0;
   if (mode == MODE_64) {
-    operandSize = (rex & 8) != 0 || (entry & M.FIX64) != 0 ? 8 : other ? 2 : (entry & M.DEF64) != 0 ? 8 : 4;
+    const wide: u32 = (entry & M.NOT64) != 0 ? 4 : 8;
+    operandSize = (rex & 8) != 0 ? wide : other ? 2 : (entry & M.DEF64) != 0 ? 8 : 4;
     addressSize = (prefixes & R.PREFIX_ADDRESS) != 0 ? 4 : 8;
   } else {
     const small = mode == MODE_16;
@@ -413,7 +405,7 @@ function decodeOpcode(first: u32): void {
       entry = O.VECTOR | M.MODRM | (map == 0x300 ? M.SKIP1 : 0);
       opcode = map | <u32>next<u8>();
     } else {
-      entry = twoByte(opcode);
+      entry = M.TWO_BYTE_MAP[opcode];
       opcode |= 0x100;
     }
   }

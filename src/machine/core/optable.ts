@@ -92,8 +92,8 @@ export const NO64: u64 = 1 << 41;
 export const ONLY64: u64 = 1 << 42;
 /** In 64-bit mode the operand size is 64 bits unless an operand-size prefix makes it 16. */
 export const DEF64: u64 = 1 << 43;
-/** In 64-bit mode the operand size is 64 bits whatever the prefixes say. */
-export const FIX64: u64 = 1 << 44;
+/** REX.W does not count: far pointers never have 64-bit offsets on AMD's processors (APM vol. 3, LSS, JMP far). */
+export const NOT64: u64 = 1 << 44;
 /** A ModRM byte follows although no operand asks for it. */
 export const MODRM: u64 = 1 << 45;
 /** Neither 66 nor F2 nor F3 may stand before it. */
@@ -326,8 +326,8 @@ export const TWO_BYTE_MAP: StaticArray<u64> = [
   /* A4 */ O.SHLD | Ev | _Gv | __Ib, O.SHLD | Ev | _Gv | __CL, __, __,
   /* A8 */ O.PUSHSEG | sGS | DEF64, O.POPSEG | sGS | DEF64, __ /* RSM */, O.BTS | Ev | _Gv | LOCK,
   /* AC */ O.SHRD | Ev | _Gv | __Ib, O.SHRD | Ev | _Gv | __CL, G15 | Mb, O.IMUL2 | Gv | _Ev,
-  /* B0 */ O.CMPXCHG | Eb | _Gb | LOCK, O.CMPXCHG | Ev | _Gv | LOCK, O.LOADFAR | Gv | _Mp | __SS, O.BTR | Ev | _Gv | LOCK,
-  /* B4 */ O.LOADFAR | Gv | _Mp | __FS, O.LOADFAR | Gv | _Mp | __GS, O.MOVZX | Gv | _Eb, O.MOVZX | Gv | _Ew,
+  /* B0 */ O.CMPXCHG | Eb | _Gb | LOCK, O.CMPXCHG | Ev | _Gv | LOCK, O.LOADFAR | Gv | _Mp | __SS | NOT64, O.BTR | Ev | _Gv | LOCK,
+  /* B4 */ O.LOADFAR | Gv | _Mp | __FS | NOT64, O.LOADFAR | Gv | _Mp | __GS | NOT64, O.MOVZX | Gv | _Eb, O.MOVZX | Gv | _Ew,
   /* B8 */ __, __ /* UD1 */, G8 | Ev | _Ib | LOCK, O.BTC | Ev | _Gv | LOCK,
   /* BC */ O.BSF | Gv | _Ev, O.BSR | Gv | _Ev, O.MOVSX | Gv | _Eb, O.MOVSX | Gv | _Ew,
   /* C0 */ O.XADD | Eb | _Gb | LOCK, O.XADD | Ev | _Gv | LOCK, VECI, O.MOVNTI | My | _Gy | PLAIN,
@@ -347,7 +347,7 @@ export const GROUP_MAP: StaticArray<u64> = [
   /* 3, bytes */ O.TEST | Eb | _Ib, O.TEST | Eb | _Ib, O.NOT | LOCK, O.NEG | LOCK, O.MUL, O.IMUL, O.DIV, O.IDIV,
   /* 3 */ O.TEST | Ev | _Iz, O.TEST | Ev | _Iz, O.NOT | LOCK, O.NEG | LOCK, O.MUL, O.IMUL, O.DIV, O.IDIV,
   /* 4 */ O.INC | LOCK, O.DEC | LOCK, __, __, __, __, __, __,
-  /* 5 */ O.INC | LOCK, O.DEC | LOCK, O.CALLIND | DEF64, O.CALLF | Mp, O.JMPIND | DEF64, O.JMPF | Mp, O.PUSH | DEF64, __,
+  /* 5 */ O.INC | LOCK, O.DEC | LOCK, O.CALLIND | DEF64, O.CALLF | Mp | NOT64, O.JMPIND | DEF64, O.JMPF | Mp | NOT64, O.PUSH | DEF64, __,
   /* 6 */ O.SLDT | Ewv, O.STR | Ewv, O.LLDT, O.LTR, O.VERR, O.VERW, __, __,
   /* 7 */ O.SGDT | Ms, O.SIDT | Ms, O.LGDT | Ms, O.LIDT | Ms, O.SMSW | Ewv, __, O.LMSW | Ew, O.INVLPG | Mb,
   /* 8 */ __, __, __, __, O.BT, O.BTS | LOCK, O.BTR | LOCK, O.BTC | LOCK,
