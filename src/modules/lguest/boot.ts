@@ -5,6 +5,7 @@ import { Chipset } from "../../machine/chipset/index.ts"
 import { ATT_NMI } from "../../machine/core/state.ts"
 import { Machine } from "../../machine/machine.ts"
 import type { Hosted, HostedConfig } from "../lguest64/boot.ts"
+import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { LguestI386Device } from "./index.ts"
 
 /*
@@ -55,5 +56,17 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     startMs: config.startMs,
     shadowLimit: SHADOW_LIMIT,
   })
-  return { machine, kernel: host.kernel, device, guestBase: HOST_BYTES }
+  const { counts } = device.guest.shadow
+  return {
+    machine,
+    kernel: host.kernel,
+    device,
+    guestBase: HOST_BYTES,
+    shadowReport: () => ({
+      faults: { ...counts.faults },
+      pages: { 1: counts.tablesMade, 2: counts.rootsMade },
+      pagesAlive: { 1: counts.tables, 2: counts.rootsMade - counts.rootsEvicted },
+    }),
+    hypercallNames: HYPERCALL_NAMES,
+  }
 }

@@ -2,11 +2,13 @@ import { ApicClock } from "../../host/apicClock.ts"
 import type { LguestDevice } from "../../host/devLguest.ts"
 import type { EventLog } from "../../host/eventLog.ts"
 import type { HostKernel } from "../../host/kernel.ts"
+import type { ShadowReport } from "../../host/statistics.ts"
 import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
 import { Chipset } from "../../machine/chipset/index.ts"
 import { ATT_NMI } from "../../machine/core/state.ts"
 import { Machine } from "../../machine/machine.ts"
+import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { Lguest64Device } from "./index.ts"
 
 /*
@@ -29,7 +31,14 @@ export interface Hosted {
   readonly device: LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
+  /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
+  readonly shadowReport: () => ShadowReport
+  readonly hypercallNames: ReadonlyArray<string | undefined>
 }
+
+/** Counts by level of the hardware's, 1..4. */
+const byLevel = (counts: Int32Array): Record<string, number> =>
+  Object.fromEntries([...counts].map((count, level) => [String(level), count] as const).slice(1))
 
 /** Most shadow pages of a guest, and memory for everything else that the host keeps. */
 const SHADOW_LIMIT = 4096
@@ -70,5 +79,17 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     startMs: config.startMs,
     shadowLimit: SHADOW_LIMIT,
   })
-  return { machine, kernel: host.kernel, device, guestBase: HOST_BYTES }
+  const { stats } = device.guest.shadow
+  return {
+    machine,
+    kernel: host.kernel,
+    device,
+    guestBase: HOST_BYTES,
+    shadowReport: () => ({
+      faults: { ...stats.shadowFaults },
+      pages: byLevel(stats.allocated),
+      pagesAlive: byLevel(stats.alive),
+    }),
+    hypercallNames: HYPERCALL_NAMES,
+  }
 }

@@ -1,0 +1,71 @@
+import type { EventLog } from "../host/eventLog.ts"
+import type { HostStatistics, ShadowReport } from "../host/statistics.ts"
+import type { KernelImage } from "../machine/load.ts"
+import type { Counters } from "../machine/processor.ts"
+import type { RunOptions } from "./options.ts"
+
+/*
+ * What the launcher drives, whether there is a hypervisor or not: a machine that runs for a while and says why it stopped.
+ */
+
+export type EngineEvent =
+  /** The slice is used up. */
+  | { readonly kind: "budget" }
+  /** Nothing to do until simulated time `until` (ns; Infinity: for ever), unless input comes. */
+  | { readonly kind: "idle"; readonly until: number }
+  | { readonly kind: "powerOff"; readonly status: number; readonly message: string }
+  | { readonly kind: "restart" }
+  | { readonly kind: "killed"; readonly reason: string; readonly code?: GuestCode }
+
+/** The instruction that a guest died of. */
+export interface GuestCode {
+  readonly bytes: Uint8Array
+  readonly bits: 32 | 64
+  readonly address: bigint
+}
+
+export interface Engine {
+  /** Simulated time since power-on, ns. */
+  readonly now: number
+  /** Instructions executed, the host's included. */
+  readonly instructions: number
+  /** Bytes of input that the guest has not taken. */
+  readonly pendingInput: number
+  /** Runs for at most `slice` ns of simulated time, which are never fewer than the instructions. */
+  run(slice: number): EngineEvent
+  /** Lets idle time pass. */
+  skip(until: number): void
+  input(bytes: Uint8Array): void
+  resize(columns: number, rows: number): void
+  counts(): EngineCounts
+}
+
+/** Exact counts so far; `host` is absent where there is none. */
+export interface EngineCounts {
+  readonly processor: Counters
+  readonly host:
+    | {
+        readonly statistics: HostStatistics
+        readonly shadow: ShadowReport
+        readonly hypercallNames: ReadonlyArray<string | undefined>
+      }
+    | undefined
+}
+
+export interface EngineConfig {
+  readonly core: WebAssembly.Module
+  readonly kernel: KernelImage
+  readonly initrd: Uint8Array | undefined
+  readonly options: RunOptions
+  /** Milliseconds since 1970 at power-on. */
+  readonly startMs: number
+  readonly output: (bytes: Uint8Array) => void
+  readonly log: EventLog
+}
+
+/** Builds the machine and loads the kernel. Throws BootError, or RangeError where there is no memory for it. */
+export const createEngine = async (config: EngineConfig): Promise<Engine> => {
+  // Each of them is a good part of the program: only the one that runs is loaded.
+  if (config.options.native) return (await import("./native.ts")).nativeEngine(config)
+  return (await import("./hostedEngine.ts")).hostedEngine(config)
+}

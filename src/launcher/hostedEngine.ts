@@ -1,0 +1,61 @@
+import type { Hosted } from "../modules/lguest64/boot.ts"
+import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
+import { HostedGuest, type HostedEvent } from "./hosted.ts"
+
+const boot = async ({ core, options, startMs, log, kernel }: EngineConfig): Promise<Hosted> => {
+  const config = { core, guestBytes: options.memoryBytes, startMs, log }
+  return kernel.arch === "x86_64"
+    ? (await import("../modules/lguest64/boot.ts")).bootLguest64(config)
+    : (await import("../modules/lguest/boot.ts")).bootLguest(config)
+}
+
+const translate = (event: HostedEvent): EngineEvent => {
+  switch (event.kind) {
+    case "reset":
+      return { kind: "restart" }
+    case "killed": {
+      const { cause, address, instruction, bits } = event.death
+      const at = BigInt(`0x${address.replace(/^0x/, "") || "0"}`)
+      return {
+        kind: "killed",
+        reason: `${cause} at 0x${at.toString(16)}`,
+        ...(instruction.length > 0 ? { code: { bytes: instruction, bits, address: at } } : {}),
+      }
+    }
+    default:
+      return event
+  }
+}
+
+/** A PC with a host whose module runs the guest. */
+export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
+  const host = await boot(config)
+  const guest = new HostedGuest({
+    host,
+    memoryBytes: config.options.memoryBytes,
+    kernel: config.kernel,
+    cmdline: config.options.cmdline,
+    initrd: config.initrd,
+    consoleOut: config.output,
+  })
+  const { processor, statistics } = host.kernel
+  return {
+    get now() {
+      return guest.now
+    },
+    get instructions() {
+      return processor.instructions
+    },
+    get pendingInput() {
+      return guest.console.pendingInput
+    },
+    run: (slice) => translate(guest.run(slice)),
+    skip: (until) => guest.skip(until),
+    input: (bytes) => guest.input(bytes),
+    resize: (columns, rows) => guest.console.resize(columns, rows),
+    counts: () => ({
+      processor: processor.counters(),
+      host: { statistics, shadow: host.shadowReport(), hypercallNames: host.hypercallNames },
+    }),
+  }
+}

@@ -1,0 +1,53 @@
+import * as Effect from "effect/Effect"
+import { HOST_PML4_SLOT } from "../paravirt_ops/lguest64.ts"
+import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
+import type { KernelImage } from "../machine/load.ts"
+import { cpioProblem } from "./cpio.ts"
+import { KernelError, type Limits, parseElf } from "./elf.ts"
+import { BadImage, type MissingFile } from "./errors.ts"
+import { Files } from "./files.ts"
+import type { RunOptions } from "./options.ts"
+
+/* Finds and checks what is to be booted: the kernel, and its initrd. */
+
+export interface BootImage {
+  /** The kernel's file, for messages. */
+  readonly file: string
+  readonly kernel: KernelImage
+  readonly initrd: Uint8Array | undefined
+}
+
+/** First and last virtual address of the hosts. PML4 slots are 512 GiB; the upper half of them is sign-extended. */
+const slot = BigInt.asUintN(64, (BigInt(HOST_PML4_SLOT) << 39n) | (0xffffn << 48n))
+const RESERVED: Limits["reserved"] = {
+  i386: [BigInt(SWITCHER_ADDR), 0xffff_ffffn],
+  x86_64: [slot, slot + (1n << 39n) - 1n],
+}
+
+export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadImage | MissingFile, Files> =>
+  Effect.gen(function* () {
+    const files = yield* Files
+    const own = options.kernel === undefined
+    const arch = options.arch ?? "x86_64"
+    const file = options.kernel ?? files.own(`guests/images/puppy-${arch}.elf`)
+    const bytes = yield* files.read(file)
+    const kernel = yield* Effect.try({
+      try: () => parseElf(bytes, { memoryBytes: options.memoryBytes, reserved: options.native ? undefined : RESERVED }),
+      catch: (thrown) => {
+        if (!(thrown instanceof KernelError)) throw thrown
+        return new BadImage({ file, problem: thrown.message })
+      },
+    })
+    if (options.arch !== undefined && options.arch !== kernel.arch)
+      return yield* new BadImage({
+        file,
+        problem: `is a kernel for ${kernel.arch}, and --arch asks for ${options.arch}`,
+      })
+
+    const initrdFile = options.initrd ?? (own ? files.own(`guests/images/initramfs-${arch}.cpio`) : undefined)
+    if (initrdFile === undefined) return { file, kernel, initrd: undefined }
+    const initrd = yield* files.read(initrdFile)
+    const problem = cpioProblem(initrd)
+    if (problem !== undefined) return yield* new BadImage({ file: initrdFile, problem })
+    return { file, kernel, initrd }
+  })

@@ -1,0 +1,205 @@
+import type { Engine, EngineEvent } from "./engine.ts"
+import { GuestKilled, InstructionLimit, type Interrupted } from "./errors.ts"
+import { TerminalSession } from "./terminal.ts"
+
+/*
+ * The main loop: a slice of simulated time, then a turn of Node's event loop, so that keys, signals and a slow reader are
+ * answered within some milliseconds.
+ *
+ * Time. One instruction is one nanosecond. While the guest idles, real time passes for it where somebody may be waiting for
+ * it (a terminal, an open pipe); where nobody is, it leaps to the next event, and `sleep 60` in a script costs nothing.
+ *
+ * Input. Natively or not, the console takes what it has room for. From a pipe we hand out one line at a time, the next when
+ * the guest has taken the last; at the end we press ^D, again while nothing comes of it, as a partial line or a program that
+ * reads takes the first. With --deterministic the next line is handed out only when the guest idles, and the guest's time
+ * stands still until there is one: so the moment depends on the simulation alone.
+ */
+
+export interface LoopConfig {
+  readonly terminal: TerminalSession
+  /** Builds a machine; again after a restart. */
+  readonly create: () => Promise<Engine>
+  readonly deterministic: boolean
+  readonly maxInstructions: number
+  readonly restarted: () => void
+}
+
+export interface Ending {
+  readonly outcome: { readonly kind: "powerOff"; readonly status: number; readonly message: string } | LoopError
+  /** The machine that ran last. */
+  readonly engine: Engine
+}
+
+export type LoopError = GuestKilled | InstructionLimit | Interrupted
+
+const SLICE_MS = 8
+const FIRST_SLICE = 200_000
+const SMALLEST_SLICE = 20_000
+const LARGEST_SLICE = 100_000_000
+/** With --deterministic slices have one length, whatever the computer's speed. */
+const FIXED_SLICE = 1_000_000
+const NS_PER_MS = 1e6
+const SECOND = 1e9
+/** A guest that after the end of its input has nothing to do or say for so long waits in vain. */
+const IN_VAIN = 3600 * SECOND
+
+/** One step of the guest's life in a pipe or at a terminal; the state of the loop between steps. */
+class Loop {
+  private readonly config: LoopConfig
+  private readonly terminal: TerminalSession
+  private engine!: Engine
+  private slice: number
+  /** Instructions of machines before a restart. */
+  private before = 0
+  private turnStarted = performance.now()
+  /** When ^D may be pressed again, and how long to wait after that. */
+  private endAt = 0
+  private endPause = SECOND
+  private spokeAt = 0
+  private spoken = 0
+
+  constructor(config: LoopConfig) {
+    this.config = config
+    this.terminal = config.terminal
+    this.slice = config.deterministic ? FIXED_SLICE : FIRST_SLICE
+  }
+
+  async run(): Promise<Ending> {
+    await this.start()
+    for (;;) {
+      const outcome = await this.step()
+      if (outcome !== undefined) {
+        this.terminal.flush()
+        return { outcome, engine: this.engine }
+      }
+    }
+  }
+
+  private async start(): Promise<void> {
+    this.engine = await this.config.create()
+    const resize = () => {
+      const { size } = this.terminal
+      if (size !== undefined) this.engine.resize(size[0], size[1])
+    }
+    resize()
+    this.terminal.onResize(resize)
+    this.spokeAt = this.endAt = 0
+  }
+
+  private async step(): Promise<Ending["outcome"] | undefined> {
+    const { engine, terminal, config } = this
+    if (terminal.failure !== undefined) return terminal.failure
+    const left = config.maxInstructions - this.before - engine.instructions
+    if (left <= 0) return new InstructionLimit({ limit: config.maxInstructions })
+    const event = this.timed(Math.min(this.slice, left))
+    if (!terminal.flush()) await this.drain()
+    switch (event.kind) {
+      case "budget":
+        if (terminal.interactive || !config.deterministic) this.feed()
+        await this.turn()
+        return undefined
+      case "idle":
+        return this.idle(event.until)
+      case "powerOff":
+        return event
+      case "killed":
+        return new GuestKilled({ reason: event.reason + (await disassembly(event)) })
+      case "restart":
+        this.before += engine.instructions
+        config.restarted()
+        await this.start()
+        return undefined
+    }
+  }
+
+  /** Runs a slice, and finds the length of the next. */
+  private timed(slice: number): EngineEvent {
+    const started = performance.now()
+    const event = this.engine.run(slice)
+    if (!this.config.deterministic && event.kind === "budget" && slice === this.slice) {
+      const factor = SLICE_MS / Math.max(performance.now() - started, SLICE_MS / 4)
+      this.slice = Math.min(Math.max(Math.round(slice * factor), SMALLEST_SLICE), LARGEST_SLICE)
+    }
+    return event
+  }
+
+  /** Lets the event loop have its turn. */
+  private turn(): Promise<void> {
+    return new Promise((resolve) =>
+      setImmediate(() => {
+        this.turnStarted = performance.now()
+        resolve()
+      }),
+    )
+  }
+
+  private async drain(): Promise<void> {
+    while (!this.terminal.flush() && this.terminal.failure === undefined) await this.terminal.change(Infinity)
+  }
+
+  /** Hands the guest its next input if it has taken the last. */
+  private feed(): boolean {
+    const { engine, terminal } = this
+    if (engine.pendingInput > 0) return false
+    const bytes = terminal.take()
+    if (bytes === undefined) return false
+    engine.input(bytes)
+    return true
+  }
+
+  private async idle(until: number): Promise<Ending["outcome"] | undefined> {
+    const { engine, terminal, config } = this
+    if (this.feed()) return undefined
+    if (terminal.inputEnded) return this.idleAtEnd(until)
+    // What waits in the console (or with us) keeps: nobody is held up by time that leaps.
+    if (!terminal.interactive && (engine.pendingInput > 0 || terminal.hasInput)) return this.leap(until)
+    if (!terminal.interactive && config.deterministic) {
+      await terminal.change(Infinity)
+      return undefined
+    }
+    const wait = (until - engine.now) / NS_PER_MS
+    const started = performance.now()
+    // Timers are no finer than a millisecond.
+    if (wait >= 1) await terminal.change(wait)
+    else await this.turn()
+    const passed = wait >= 1 ? (performance.now() - started) * NS_PER_MS : Infinity
+    const to = Math.min(until, engine.now + passed)
+    if (to < Infinity) engine.skip(to)
+    return undefined
+  }
+
+  /** The input is at its end: press ^D, and leap. */
+  private async idleAtEnd(until: number): Promise<Ending["outcome"] | undefined> {
+    const { engine, terminal } = this
+    if (this.spoken !== terminal.written) {
+      this.spoken = terminal.written
+      this.spokeAt = engine.now
+      this.endPause = SECOND
+    }
+    if (engine.pendingInput === 0 && engine.now >= this.endAt) {
+      engine.input(TerminalSession.endOfInput)
+      this.endAt = engine.now + this.endPause
+      this.endPause *= 2
+      return undefined
+    }
+    if (Math.min(until, this.endAt) === Infinity || engine.now - this.spokeAt > IN_VAIN)
+      return new GuestKilled({ reason: "its input has ended, and it waits for more" })
+    return this.leap(engine.pendingInput === 0 ? Math.min(until, this.endAt) : until)
+  }
+
+  private async leap(until: number): Promise<Ending["outcome"] | undefined> {
+    if (until === Infinity) return new GuestKilled({ reason: "it waits for an interrupt that cannot come" })
+    this.engine.skip(until)
+    if (performance.now() - this.turnStarted >= SLICE_MS) await this.turn()
+    return undefined
+  }
+}
+
+/** ": mov eax,[rbx]" for the instruction that a guest died of. The disassembler is large, and rarely needed. */
+const disassembly = async (event: Extract<EngineEvent, { kind: "killed" }>): Promise<string> => {
+  if (event.code === undefined) return ""
+  const { disassemble } = await import("./disassemble.ts")
+  return `: ${disassemble(event.code)}`
+}
+
+export const runLoop = (config: LoopConfig): Promise<Ending> => new Loop(config).run()

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { explain } from "./errors.ts"
+import { Files } from "./files.ts"
+import { parse } from "./options.ts"
+import { Terminal } from "./terminal.ts"
+
+/*
+ * The program `lguest64`. One place turns what happened into an exit status and, unless it is the guest's own, a line on
+ * standard error. It never calls process.exit: what was written is on its way, and the terminal has been put back.
+ */
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version
+
+const program = Effect.gen(function* () {
+  const request = yield* parse(version(), process.argv.slice(2))
+  if (request.kind === "text") {
+    process.stdout.on("error", () => undefined) // whoever wanted the help has seen enough of it
+    process.stdout.write(request.text)
+    return 0
+  }
+  const { run } = yield* Effect.promise(() => import("./run.ts"))
+  return yield* Effect.scoped(run(request.options)).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
+})
+
+const status = await Effect.runPromise(
+  Effect.catch(program, (error) =>
+    Effect.sync(() => {
+      const { status, line } = explain(error)
+      process.stderr.on("error", () => undefined)
+      process.stderr.write(`lguest64: ${line}\n`)
+      return status
+    }),
+  ),
+)
+process.exitCode = status

@@ -1,0 +1,194 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
+import * as Effect from "effect/Effect"
+import { LOG_CATEGORIES, type LogCategory } from "../host/eventLog.ts"
+import { UsageError } from "./errors.ts"
+
+/* The command line. Nothing is opened or started here: parsing gives a value, or a UsageError. */
+
+export type Arch = "i386" | "x86_64"
+
+export interface RunOptions {
+  /** A kernel image; undefined: puppy's, which comes with the package. */
+  readonly kernel: string | undefined
+  readonly arch: Arch | undefined
+  readonly memoryBytes: number
+  readonly initrd: string | undefined
+  readonly cmdline: string
+  readonly native: boolean
+  readonly deterministic: boolean
+  readonly seed: number
+  readonly maxInstructions: number
+  readonly stats: boolean
+  readonly statsJson: string | undefined
+  readonly verbose: boolean
+  readonly log: ReadonlySet<LogCategory>
+  readonly logFile: string | undefined
+}
+
+/** What was asked for: a run, or text to print. */
+export type Request =
+  { readonly kind: "run"; readonly options: RunOptions } | { readonly kind: "text"; readonly text: string }
+
+const MIB = 2 ** 20
+/** Less than this no kernel of ours fits in; more, and PCI devices lie in the way (0xF0000000). */
+export const SMALLEST_MEMORY = 4 * MIB
+export const LARGEST_MEMORY = 3072 * MIB
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: MIB, G: 2 ** 30 }
+
+const describeBytes = (bytes: number): string =>
+  bytes >= 2 ** 30 && bytes % 2 ** 30 === 0
+    ? `${bytes / 2 ** 30}G`
+    : bytes >= MIB
+      ? `${Math.floor(bytes / MIB)}M`
+      : `${Math.floor(bytes / 1024)}K`
+
+/** "64M", "65536K", "1G"; a number alone is in MiB. Rounded down to whole pages. */
+export const parseMemory = (text: string): number => {
+  const [, digits, unit] = /^(\d{1,15})([KMG])?i?B?$/i.exec(text) ?? []
+  if (digits === undefined) throw new InvalidArgumentError("It is a number with K, M or G, such as 64M.")
+  const bytes = Math.floor((Number(digits) * (UNITS[unit?.toUpperCase() ?? "M"] ?? MIB)) / 4096) * 4096
+  if (bytes < SMALLEST_MEMORY || bytes > LARGEST_MEMORY)
+    throw new InvalidArgumentError(
+      `A guest has from ${describeBytes(SMALLEST_MEMORY)} to ${describeBytes(LARGEST_MEMORY)} of memory.`,
+    )
+  return bytes
+}
+
+/** A count: digits, perhaps with K, M or G for thousands, millions and milliards. */
+export const parseCount = (text: string): number => {
+  const [, digits, unit] = /^(\d{1,15})([KMG])?$/i.exec(text) ?? []
+  const count = Number(digits) * { "": 1, K: 1e3, M: 1e6, G: 1e9 }[(unit ?? "").toUpperCase() as "" | "K" | "M" | "G"]
+  if (!Number.isSafeInteger(count) || count === 0)
+    throw new InvalidArgumentError("It is a number from 1, perhaps with K, M or G.")
+  return count
+}
+
+export const parseSeed = (text: string): number => {
+  if (!/^\d{1,10}$/.test(text) || Number(text) > 0xffff_ffff)
+    throw new InvalidArgumentError("It is a number from 0 to 4294967295.")
+  return Number(text)
+}
+
+export const parseCategories = (text: string): ReadonlySet<LogCategory> =>
+  new Set(
+    text.split(",").map((name) => {
+      const category = LOG_CATEGORIES.find((known) => known === name)
+      if (category === undefined) throw new InvalidArgumentError(`Events are ${LOG_CATEGORIES.join(", ")}.`)
+      return category
+    }),
+  )
+
+const NOTHING_LOGGED: ReadonlySet<LogCategory> = new Set()
+const DEFAULT_MEMORY = "64M"
+
+/** What commander hands over, by its own names. */
+interface Parsed {
+  readonly arch?: Arch
+  readonly mem: number
+  readonly initrd?: string
+  readonly append: string
+  readonly native?: true
+  readonly deterministic?: true
+  readonly seed?: number
+  readonly maxInstructions?: number
+  readonly stats?: true
+  readonly statsJson?: string
+  readonly verbose?: true
+  readonly d?: ReadonlySet<LogCategory>
+  readonly D?: string
+}
+
+const HELP_AFTER = `
+On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys. From a pipe the input is typed at the guest's console:
+  printf 'ls /\\npoweroff\\n' | lguest64 run --arch i386
+
+Exit status: the guest's own at power-off; 64 wrong usage; 65 bad image; 66 missing file; 70 guest killed;
+124 instruction limit.`
+
+const program = (version: string, accept: (options: RunOptions) => void, print: (text: string) => void): Command => {
+  const root = new Command("lguest64")
+    .description("A paravirtual x86 laboratory: lguest guests on a simulated PC")
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: print, writeErr: () => undefined })
+  root
+    .command("run")
+    .description("run a guest under its architecture's module, or natively")
+    .argument("[KERNEL]", "ELF image of a kernel (default: puppy, which comes with lguest64)")
+    .addOption(
+      new Option("--arch <ARCH>", "architecture (default: the image's own, else x86_64)").choices(["i386", "x86_64"]),
+    )
+    .option(
+      "--mem <SIZE>",
+      "the guest's memory, with K, M or G (a number alone: MiB)",
+      parseMemory,
+      parseMemory(DEFAULT_MEMORY),
+    )
+    .option("--initrd <FILE>", "initial ramdisk, a newc cpio archive (default with puppy: its programs)")
+    .option("--append <CMDLINE>", "the kernel's command line", "")
+    .option("--native", "no hypervisor: the kernel has the simulated PC for itself")
+    .option("--deterministic", "the same input gives the same run, event for event")
+    .option("--seed <N>", "the run's seed; implies --deterministic", parseSeed)
+    .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
+    .option("--stats", "print a table of what happened, at the end, to standard error")
+    .option("--stats-json <FILE>", "write the same as JSON (docs/stats.md)")
+    .option("--verbose", "say on standard error what is started")
+    .option("-d <EVENTS>", `log events: any of ${LOG_CATEGORIES.join(",")}`, parseCategories)
+    .option("-D <FILE>", "log to FILE and not to standard error")
+    .addHelpText("after", HELP_AFTER)
+    .allowExcessArguments(false)
+    .action((kernel: string | undefined, o: Parsed) =>
+      accept({
+        kernel,
+        arch: o.arch,
+        memoryBytes: o.mem,
+        initrd: o.initrd,
+        cmdline: o.append,
+        native: o.native === true,
+        deterministic: o.deterministic === true || o.seed !== undefined,
+        seed: o.seed ?? 0,
+        maxInstructions: o.maxInstructions ?? Infinity,
+        stats: o.stats === true,
+        statsJson: o.statsJson,
+        verbose: o.verbose === true,
+        log: o.d ?? NOTHING_LOGGED,
+        logFile: o.D,
+      }),
+    )
+  return root
+}
+
+/** Commander's message without its own "error: " and line ends: one line. */
+const oneLine = (message: string): string =>
+  message
+    .replace(/^error: /, "")
+    .replace(/\s*\n\s*/g, " ")
+    .trim()
+
+/** Parses the arguments that follow the program's name. */
+export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effect<Request, UsageError> =>
+  Effect.suspend((): Effect.Effect<Request, UsageError> => {
+    let options: RunOptions | undefined
+    let text = ""
+    const command = program(
+      version,
+      (accepted) => (options = accepted),
+      (printed) => (text += printed),
+    )
+    try {
+      command.parse(args, { from: "user" })
+    } catch (thrown) {
+      if (!(thrown instanceof CommanderError)) throw thrown
+      if (thrown.exitCode === 0) return Effect.succeed({ kind: "text", text })
+      // A command line without a command: commander would print all of its help as the error.
+      const problem =
+        thrown.code === "commander.help" ? "there is no command; did you mean `lguest64 run`?" : thrown.message
+      return Effect.fail(new UsageError({ problem: oneLine(problem) }))
+    }
+    if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
+    if (options.native && options.log.size > 0)
+      return Effect.fail(new UsageError({ problem: "-d logs what a hypervisor does, and --native has none" }))
+    if (options.logFile !== undefined && options.log.size === 0)
+      return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
+    return Effect.succeed({ kind: "run", options })
+  })

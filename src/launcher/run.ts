@@ -1,0 +1,112 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { EventLog } from "../host/eventLog.ts"
+import { BootError } from "../machine/load.ts"
+import { createEngine, type EngineConfig } from "./engine.ts"
+import { BadImage, type CannotWrite, type LaunchError, NoMemory } from "./errors.ts"
+import { Files } from "./files.ts"
+import { type BootImage, loadImages } from "./image.ts"
+import { type Ending, runLoop } from "./loop.ts"
+import type { RunOptions } from "./options.ts"
+import { Terminal, type TerminalSession } from "./terminal.ts"
+
+/* `lguest64 run`: from options to the guest's exit status. */
+
+/** With --deterministic the machine's clock starts here: 12 February 2007, plus one second for each of the seed. */
+const EPOCH_MS = Date.UTC(2007, 1, 12)
+
+const CORE = "dist/machine/core.wasm"
+
+const openLog = (
+  options: RunOptions,
+  terminal: TerminalSession,
+): Effect.Effect<EventLog, CannotWrite, Files | Scope.Scope> =>
+  Effect.gen(function* () {
+    if (options.log.size === 0) return EventLog.off
+    const files = yield* Files
+    const sink =
+      options.logFile === undefined ? (line: string) => terminal.note(line) : yield* files.lines(options.logFile)
+    return new EventLog(options.log, sink)
+  })
+
+/** Runs the loop; what it throws that is no defect of ours becomes an error. */
+const drive = (
+  image: BootImage,
+  config: EngineConfig,
+  terminal: TerminalSession,
+): Effect.Effect<Ending, BadImage | NoMemory> =>
+  Effect.tryPromise({
+    try: () =>
+      runLoop({
+        terminal,
+        create: () => createEngine(config),
+        deterministic: config.options.deterministic,
+        maxInstructions: config.options.maxInstructions,
+        restarted: () => {
+          if (config.options.verbose) terminal.note("lguest64: the guest restarts")
+        },
+      }),
+    catch: (thrown) => {
+      if (thrown instanceof BootError) return new BadImage({ file: image.file, problem: thrown.message })
+      // What WebAssembly says when the system gives no such memory.
+      if (thrown instanceof RangeError && /WebAssembly\.Memory/.test(thrown.message))
+        return new NoMemory({ bytes: config.options.memoryBytes })
+      throw thrown
+    },
+  })
+
+const report = (options: RunOptions, image: BootImage, ending: Ending, seconds: number) =>
+  Effect.gen(function* () {
+    if (!options.stats && options.statsJson === undefined) return
+    // Schemas take longer to load than the rest of the launcher.
+    const { collect, table, toJson } = yield* Effect.promise(() => import("./stats.ts"))
+    const stats = collect(ending.engine.counts(), {
+      arch: image.kernel.arch,
+      native: options.native,
+      now: ending.engine.now,
+      seconds,
+    })
+    if (options.stats) (yield* Terminal).note(table(stats))
+    if (options.statsJson !== undefined) yield* (yield* Files).write(options.statsJson, toJson(stats))
+  })
+
+const announce = (options: RunOptions, { file, kernel, initrd }: BootImage, terminal: TerminalSession): void => {
+  const module = options.native ? "no hypervisor" : kernel.arch === "x86_64" ? "module lguest64" : "module lguest"
+  const bytes = kernel.segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
+  terminal.note(
+    `lguest64: ${file}: ${kernel.arch}, entry 0x${kernel.entry.toString(16)}, ${bytes >> 10} KiB; ${module}`,
+  )
+  terminal.note(`lguest64: memory ${options.memoryBytes / 2 ** 20} MiB, initrd ${initrd?.length ?? 0} bytes`)
+}
+
+/** The guest's own exit status; everything else is an error. */
+export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
+  Effect.gen(function* () {
+    const started = performance.now()
+    const files = yield* Files
+    const image = yield* loadImages(options)
+    const core = new WebAssembly.Module((yield* files.read(files.own(CORE))) as Uint8Array<ArrayBuffer>)
+    // Now, and not after an hour of simulation, is the time to learn that the report cannot be written.
+    if (options.statsJson !== undefined) yield* files.write(options.statsJson, "")
+    const terminal = yield* Terminal
+    const log = yield* openLog(options, terminal)
+    if (options.verbose) announce(options, image, terminal)
+    const ending = yield* drive(
+      image,
+      {
+        core,
+        kernel: image.kernel,
+        initrd: image.initrd,
+        options,
+        startMs: options.deterministic ? EPOCH_MS + options.seed * 1000 : Date.now(),
+        output: (bytes) => terminal.write(bytes),
+        log,
+      },
+      terminal,
+    )
+    yield* report(options, image, ending, (performance.now() - started) / 1000)
+    const { outcome } = ending
+    if ("_tag" in outcome) return yield* outcome
+    if (options.verbose && outcome.message !== "") terminal.note(`lguest64: power off: ${outcome.message}`)
+    return outcome.status
+  })

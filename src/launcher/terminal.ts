@@ -1,0 +1,200 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Interrupted } from "./errors.ts"
+import { Keys, KEYS_HELP } from "./keys.ts"
+
+/*
+ * Standard input and output, the signals that end a run, and the terminal's mode: all that must be put back whatever
+ * happens. Opened with a layer's scope and closed with it. What the run loop calls often is plain methods, no Effects.
+ */
+
+const END_OF_TRANSMISSION = 0x04
+const NEWLINE = 0x0a
+/** Input that the guest has not taken: beyond this, whoever sends it waits. */
+const INPUT_HIGH = 1 << 16
+/** A line is what a person would type; longer ones come in parts, so that a guest's small buffers fill up in turn. */
+const LONGEST_LINE = 256
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+
+export class TerminalSession {
+  /** Is a person at the keyboard? */
+  readonly interactive: boolean
+  /** Why the run has to end. */
+  failure: Interrupted | undefined
+  /** Bytes of output so far. */
+  written = 0
+  /** All input has been taken, and no more will come. */
+  private closed = false
+  private input: Buffer[] = []
+  private inputBytes = 0
+  private output: Uint8Array[] = []
+  private waiter: (() => void) | undefined
+  private resized: (() => void) | undefined
+  private readonly undo: Array<() => void> = []
+
+  constructor() {
+    this.interactive = process.stdin.isTTY === true
+    try {
+      this.open()
+    } catch (thrown) {
+      this.close()
+      throw thrown
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------ opening
+  private on(emitter: NodeJS.EventEmitter, event: string, listener: (...args: never[]) => void): void {
+    emitter.on(event, listener as (...args: unknown[]) => void)
+    this.undo.push(() => emitter.off(event, listener as (...args: unknown[]) => void))
+  }
+
+  private open(): void {
+    const { stdin, stdout, stderr } = process
+    for (const signal of SIGNALS) this.on(process, signal, () => this.fail(signal))
+    // What we cannot tell anybody any more must not end us in the middle of ending.
+    this.on(stderr, "error", () => undefined)
+    this.on(stdout, "error", (error: NodeJS.ErrnoException) => this.fail(error.code === "EIO" ? "SIGHUP" : "SIGPIPE"))
+    this.on(stdout, "drain", () => this.wake())
+    this.on(stdout, "resize", () => this.resized?.())
+    // Node writes to pipes blockingly. A reader that does not read would make us deaf to signals.
+    const handle = (stdout as { _handle?: { setBlocking?: (on: boolean) => void } })._handle
+    if (stdout.isTTY !== true) handle?.setBlocking?.(false)
+
+    const keys = new Keys({
+      send: (bytes) => this.received(Buffer.from(bytes)),
+      quit: () => this.fail("Ctrl-A x"),
+      help: () => this.note(["", ...KEYS_HELP].join("\n")),
+    })
+    this.on(stdin, "data", (bytes: Buffer) => (this.interactive ? keys.input(bytes) : this.received(bytes)))
+    this.on(stdin, "end", () => this.ended())
+    this.on(stdin, "close", () => this.ended())
+    this.on(stdin, "error", () => this.ended())
+    if (this.interactive) {
+      const raw = () => stdin.setRawMode(true)
+      raw()
+      this.undo.push(() => {
+        try {
+          stdin.setRawMode(false)
+        } catch {
+          // The terminal is gone, and its mode with it.
+        }
+      })
+      this.on(process, "SIGCONT", raw)
+    }
+    stdin.resume()
+    this.undo.push(() => {
+      stdin.pause()
+      stdin.unref?.()
+    })
+  }
+
+  close(): void {
+    for (const undo of this.undo.splice(0).reverse()) undo()
+    // Errors that are still on their way have nobody left to tell.
+    process.stdout.on("error", () => undefined)
+    process.stderr.on("error", () => undefined)
+  }
+
+  private fail(by: Interrupted["by"]): void {
+    this.failure ??= new Interrupted({ by })
+    this.wake()
+  }
+
+  // -------------------------------------------------------------------------------------------------------- input
+  private received(bytes: Buffer): void {
+    this.input.push(bytes)
+    this.inputBytes += bytes.length
+    if (this.inputBytes > INPUT_HIGH) process.stdin.pause()
+    this.wake()
+  }
+
+  private ended(): void {
+    this.closed = true
+    // On a terminal there is always more to come, unless it is gone.
+    if (this.interactive) this.fail("SIGHUP")
+    this.wake()
+  }
+
+  get hasInput(): boolean {
+    return this.inputBytes > 0
+  }
+
+  /** Nothing is left, and nothing will come. */
+  get inputEnded(): boolean {
+    return this.closed && this.inputBytes === 0
+  }
+
+  /** The next piece of input: up to the end of a line. */
+  take(): Uint8Array | undefined {
+    const first = this.input[0]
+    if (first === undefined) return undefined
+    const newline = first.indexOf(NEWLINE)
+    const length = Math.min(newline < 0 ? first.length : newline + 1, LONGEST_LINE)
+    if (length === first.length) this.input.shift()
+    else this.input[0] = first.subarray(length)
+    this.inputBytes -= length
+    if (this.inputBytes <= INPUT_HIGH && process.stdin.isPaused()) process.stdin.resume()
+    return first.subarray(0, length)
+  }
+
+  /** What a person types to say that there is no more. */
+  static readonly endOfInput = Uint8Array.of(END_OF_TRANSMISSION)
+
+  // ------------------------------------------------------------------------------------------------------- output
+  /** Bytes for standard output; they leave at the next `flush`. */
+  write(bytes: Uint8Array): void {
+    this.output.push(bytes)
+    this.written += bytes.length
+  }
+
+  /** Sends what was written. False: whoever reads us is slow, so wait for a change. */
+  flush(): boolean {
+    if (this.output.length > 0) process.stdout.write(Buffer.concat(this.output.splice(0)))
+    return !process.stdout.writableNeedDrain
+  }
+
+  /** A line of ours, on standard error. In raw mode too libuv turns line ends into what a terminal needs. */
+  note(line: string): void {
+    process.stderr.write(`${line}\n`)
+  }
+
+  /** Columns and rows of the terminal that shows the output. */
+  get size(): readonly [number, number] | undefined {
+    return process.stdout.isTTY === true ? [process.stdout.columns, process.stdout.rows] : undefined
+  }
+
+  onResize(listener: () => void): void {
+    this.resized = listener
+  }
+
+  // ------------------------------------------------------------------------------------------------------ waiting
+  private wake(): void {
+    const { waiter } = this
+    this.waiter = undefined
+    waiter?.()
+  }
+
+  /** Resolves at the next input, drain, end or signal, or after `milliseconds`. */
+  change(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer =
+        milliseconds === Infinity ? undefined : setTimeout(() => this.wake(), Math.min(milliseconds, 2 ** 30))
+      this.waiter = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
+
+export class Terminal extends Context.Service<Terminal, TerminalSession>()("lguest64/launcher/Terminal") {
+  static readonly layer = Layer.effect(
+    Terminal,
+    Effect.acquireRelease(
+      Effect.sync(() => new TerminalSession()),
+      (session) => Effect.sync(() => session.close()),
+    ),
+  )
+}
