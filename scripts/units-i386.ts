@@ -20,7 +20,7 @@ import {
 } from "../src/i386/layout.ts"
 import { HEARTBEAT_NS, PROCESS_TEXT, SYS } from "../src/i386/process.ts"
 import { defines } from "../src/machine/layout.ts"
-import { SWITCHER_ADDR, SYSCALL_VECTOR, SYSCALL_VECTOR_PLAN9 } from "../src/paravirt_ops/lguest.ts"
+import { headerText, SWITCHER_ADDR, SYSCALL_VECTOR, SYSCALL_VECTOR_PLAN9 } from "../src/paravirt_ops/lguest.ts"
 import type { AssemblyUnit } from "./assemble.ts"
 
 const constants: Record<string, number> = {
@@ -72,9 +72,27 @@ const gates = new Map(
   GATES.map((name, i) => [`gate_${name}`, BigInt(PAGE_OFFSET + GATE_PA + i * GATE_STRIDE)] as const),
 )
 
-/** The i386 host's machine code. */
+/** Where the tests' guests are linked; they are loaded 3 GiB below. */
+const TEST_GUEST = 0xc010_0000
+
+const testGuest: AssemblyUnit = {
+  name: "the tests' i386 guests",
+  source: "tests/i386/guest.S",
+  sources: ["tests/i386/guest.S", ...layouts],
+  address: BigInt(TEST_GUEST),
+  bits: 32,
+  offsets: `${headerText()}
+#define LGUEST_CS_SELECTOR ${LGUEST_CS}
+#define LGUEST_DS_SELECTOR ${LGUEST_DS}
+`,
+  external: new Map(),
+  output: "tests/i386/guest.gen.ts",
+}
+
+/** The i386 host's machine code, and what runs on it in the tests. */
 export const units: ReadonlyArray<AssemblyUnit> = [
   unit("the i386 host's text", "image", PAGE_OFFSET + TEXT_PA, gates),
   unit("the Switcher's text", "switcher_32", SWITCHER_ADDR, new Map()),
   unit("the i386 host's process", "process", PROCESS_TEXT, new Map()),
+  testGuest,
 ]

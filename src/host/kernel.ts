@@ -120,7 +120,8 @@ export class HostKernel {
   wake(task: { runnable: boolean }): void {
     task.runnable = true
     this.needResched()
-    if (this.processor.halted) this.clock.kick()
+    // Not only when it is halted: it may be between the test of the flag and HLT.
+    if (this.queue === undefined || this.queue.current === this.queue.idle) this.clock.kick()
   }
 
   /**

@@ -228,6 +228,7 @@ export class HostI386 {
     ram.write32(frame + F.esp.offset, PROCESS_STACK_TOP)
     ram.write32(frame + F.ss.offset, L.USER_DS)
     this.kernel.tasks.add(task)
+    this.kernel.wake(task)
     return task
   }
 

@@ -135,14 +135,20 @@ schedule:
         popl    %ebx
 1:      ret
 
-/* The first task, which the others interrupt: nothing to do but wait. */
+/*
+ * The first task, which the others interrupt: nothing to do but wait. STI holds interrupts back for one instruction (SDM
+ * vol. 2), so none comes between it and HLT.
+ */
         .balign 16
         .globl idle_task
 idle_task:
-        sti
-        hlt
         cli
+        cmpl    $0, %fs:PERCPU_NEED_RESCHED
+        je      1f
         call    schedule
+        jmp     idle_task
+1:      sti
+        hlt
         jmp     idle_task
 
 /* A new host process starts here, with its user frame on its kernel stack. */

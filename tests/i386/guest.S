@@ -1,0 +1,357 @@
+/*
+ * Little ring-1 guests for the tests of the lguest module, one entry for each. They are linked at 3 GiB + 1 MiB and loaded at
+ * 1 MiB; until NEW_PGTABLE they run 3 GiB below where they are linked. Results go to `results` (guest-physical 0x3000),
+ * where the test reads them.
+ */
+#include "offsets.h"
+
+#define PHYS(x) ((x) - 0xc0000000)
+/* Pages of guest-physical memory that the guests use. */
+#define DATA_PA         0x2000
+#define RESULTS_PA      0x3000
+#define PGD_PA          0x4000
+#define TABLE_PA        0x5000  /* the first 4 MiB, at 0xC0000000 */
+#define USER_TABLE_PA   0x6000  /* at 0x08000000 */
+#define USER_STACK_PA   0x7000
+#define PGD2_PA         0x8000
+#define SCRATCH_PA      0x9000
+#define STACK_TOP       0xc000b000
+#define lguest_data     (0xc0000000 + DATA_PA)
+#define results         (0xc0000000 + RESULTS_PA)
+#define USER            0x08000000
+#define USER_STACK_TOP  0x08002000
+#define USER_SCRATCH    0x08005000
+
+        .macro HCALL number, a=$0, b=$0, c=$0
+        movl    \a, %ebx
+        movl    \b, %ecx
+        movl    \c, %edx
+        movl    $\number, %eax
+        int     $LGUEST_TRAP_ENTRY
+        .endm
+
+/* A gate: address in its two halves, which no relocation can express, so at run time. */
+        .macro SET_GATE vector, handler, flags
+        movl    $\handler, %ecx
+        movl    %ecx, %edx
+        andl    $0xffff, %ecx
+        andl    $0xffff0000, %edx
+        orl     $\flags, %edx
+        movl    $\vector, %ebx
+        movl    $LHCALL_LOAD_IDT_ENTRY, %eax
+        int     $LGUEST_TRAP_ENTRY
+        .endm
+#define INTERRUPT_GATE  0x8e00
+#define TRAP_GATE       0x8f00
+#define DPL3            0x6000
+
+        .macro POWER_OFF status
+        HCALL   LHCALL_SHUTDOWN, $PHYS(message), $LGUEST_SHUTDOWN_POWEROFF, $\status
+        .endm
+
+        .text
+/* lguest_data, page tables, stack: what every guest below begins with. Entered at the physical address. */
+        .macro BOOT
+        movl    $PHYS(1f), %ebp
+        jmp     boot
+1:      movl    $2f, %eax
+        jmp     *%eax
+2:      movl    $STACK_TOP, %esp
+        .endm
+
+boot:
+        movl    $64, %ecx
+        movl    $(DATA_PA + LGUEST_DATA_HCALL_STATUS), %edi
+        movb    $0xff, %al
+        rep stosb
+        movl    $noirq_iret, DATA_PA + LGUEST_DATA_NOIRQ_IRET
+        movl    $0xc0000000, DATA_PA + LGUEST_DATA_KERNEL_ADDRESS
+        movl    $0x80, DATA_PA + LGUEST_DATA_SYSCALL_VEC
+        HCALL   LHCALL_LGUEST_INIT, $DATA_PA
+        /* 4 MiB at 0 (where we are) and at 3 GiB. */
+        movl    $TABLE_PA, %edi
+        movl    $0x3, %eax
+        movl    $1024, %ecx
+1:      stosl
+        addl    $4096, %eax
+        loop    1b
+        movl    $(TABLE_PA + 3), PGD_PA
+        movl    $(TABLE_PA + 3), PGD_PA + 0x300 * 4
+        /* One page of text and one of stack for ring 3. */
+        movl    $(USER_TABLE_PA + 7), PGD_PA + (USER >> 22) * 4
+        movl    $(PHYS(user_text) + 5), USER_TABLE_PA
+        movl    $(USER_STACK_PA + 7), USER_TABLE_PA + 4
+        HCALL   LHCALL_NEW_PGTABLE, $PGD_PA
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $14, $0x0000ffff, $0x00cffa00
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $15, $0x0000ffff, $0x00cff200
+        HCALL   LHCALL_SET_STACK, $LGUEST_KERNEL_DS, $STACK_TOP, $1
+        jmp     *%ebp
+
+        .macro TO_USER entry
+        movl    $LGUEST_USER_DS, %eax
+        movl    %eax, %ds
+        movl    %eax, %es
+        pushl   $LGUEST_USER_DS
+        pushl   $USER_STACK_TOP
+        pushl   $0x202
+        pushl   $LGUEST_USER_CS
+        pushl   $(USER + \entry - user_text)
+        iret
+        .endm
+
+        .globl  power_off
+power_off:
+        BOOT
+        POWER_OFF 42
+
+/* A direct trap and an interrupt gate from ring 3; a page fault of ring 3 with its cr2 and error code. */
+        .globl  user_mode
+user_mode:
+        BOOT
+        SET_GATE 0x80, system_call, TRAP_GATE | DPL3
+        SET_GATE 14, page_fault, INTERRUPT_GATE
+        SET_GATE 3, breakpoint, INTERRUPT_GATE | DPL3
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        TO_USER user_program
+system_call:
+        cmpl    $7, %eax
+        je      1f
+        incl    results
+        movl    4(%esp), %ecx           /* cs */
+        movl    %ecx, results + 4
+        movl    lguest_data + LGUEST_DATA_IRQ_ENABLED, %ecx
+        movl    %ecx, results + 8       /* a trap gate leaves it alone */
+        movl    $1234, %eax
+        iret
+1:      POWER_OFF 7
+page_fault:
+        popl    results + 12            /* error code */
+        movl    lguest_data + LGUEST_DATA_CR2, %eax
+        movl    %eax, results + 16
+        movl    lguest_data + LGUEST_DATA_IRQ_ENABLED, %eax
+        movl    %eax, results + 20      /* an interrupt gate clears it */
+        movl    8(%esp), %eax
+        movl    %eax, results + 24      /* flags as they were: IF */
+        movl    $(SCRATCH_PA + 7), (0xc0000000 + USER_TABLE_PA) + 5 * 4
+        jmp     return
+breakpoint:
+        incl    results + 28
+        movl    4(%esp), %eax
+        movl    %eax, results + 32
+return: pushl   8(%esp)
+        popl    %ss:lguest_data + LGUEST_DATA_IRQ_ENABLED
+        .globl  noirq_iret
+noirq_iret:
+        iret
+
+/* A clock event wakes a halted guest; another comes while it spins. */
+        .globl  clock
+clock:
+        BOOT
+        SET_GATE 32, tick, INTERRUPT_GATE
+        movl    $0, lguest_data + LGUEST_DATA_BLOCKED_INTERRUPTS
+        HCALL   LHCALL_SET_CLOCKEVENT, $5000000
+        HCALL   LHCALL_HALT
+        cmpl    $1, results
+        jne     bad
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000000
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+1:      cmpl    $1, results
+        je      1b
+        /* With interrupts off it only becomes pending; SEND_INTERRUPTS fetches it. */
+        movl    $0, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000000
+2:      testl   $0x200, lguest_data + LGUEST_DATA_IRQ_PENDING
+        jz      2b
+        cmpl    $2, results
+        jne     bad
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        HCALL   LHCALL_SEND_INTERRUPTS
+        cmpl    $3, results
+        jne     bad
+        cmpl    $0, lguest_data + LGUEST_DATA_IRQ_PENDING
+        jne     bad
+        POWER_OFF 3
+tick:   incl    results
+        jmp     return
+bad:    POWER_OFF 99
+
+/* The asynchronous ring: three calls that are made in order before an ordinary one. */
+        .globl  ring
+ring:
+        BOOT
+        movl    $lguest_data + LGUEST_DATA_HCALLS, %edi
+        movl    $LHCALL_LOAD_GDT_ENTRY, (%edi)
+        movl    $20, 4(%edi)
+        movl    $0x1000ffff, 8(%edi)
+        movl    $0x00cf9200, 12(%edi)
+        movl    $LHCALL_TS, 20(%edi)
+        movl    $0, 24(%edi)
+        movl    $LHCALL_LOAD_GDT_ENTRY, 40(%edi)
+        movl    $21, 44(%edi)
+        movl    $0x0000ffff, 48(%edi)
+        movl    $0x00cf9200, 52(%edi)
+        movl    $0, lguest_data + LGUEST_DATA_HCALL_STATUS      /* four bytes at once: the fourth is an empty call */
+        movl    $LHCALL_FLUSH_ASYNC, 60(%edi)
+        HCALL   LHCALL_FLUSH_ASYNC
+        movl    lguest_data + LGUEST_DATA_HCALL_STATUS, %eax
+        movl    %eax, results
+        movl    $(21 * 8 + 1), %eax
+        movl    %eax, %fs               /* faults if the ring was not run */
+        lsl     %ax, %eax
+        movl    %eax, results + 4
+        POWER_OFF 5
+
+/* What ring 1 must not get at: each attempt has to end in a fault that the guest sees. */
+        .macro  TRY n, insn:vararg
+        movl    $\n, %ebp
+        movl    $9f, %edi
+        \insn
+        movl    $\n, results + 8        /* it went through */
+        jmp     bad
+9:
+        .endm
+        .globl  forbidden
+forbidden:
+        BOOT
+        SET_GATE 13, skip, INTERRUPT_GATE
+        SET_GATE 14, skip, INTERRUPT_GATE
+        SET_GATE 11, skip, TRAP_GATE
+        SET_GATE 6, skip_plain, TRAP_GATE
+        TRY     1, cli
+        TRY     2, hlt
+        TRY     3, movl %cr0, %eax
+        TRY     4, movl %eax, %cr3
+        TRY     5, lidt results
+        TRY     6, wrmsr
+        TRY     7, movl 0xffc00000, %eax
+        TRY     8, movl %eax, 0xffc02000
+        TRY     9, movl %eax, 0xffc03000
+        TRY     10, movb $0, 0xffbfffff
+        TRY     11, ljmp $LGUEST_CS_SELECTOR, $0xffc00000
+        TRY     12, int $0x20
+        TRY     13, int $14
+        TRY     14, sysenter
+        TRY     15, ltr %ax
+        TRY     16, movl $LGUEST_DS_SELECTOR, %eax; movl %eax, %ds
+        TRY     17, movl %eax, %dr7
+        TRY     18, lldt %ax
+        TRY     19, invlpg results
+        POWER_OFF 0
+skip:   addl    $4, %esp
+skip_plain:
+        incl    results
+        movl    %edi, (%esp)
+        jmp     return
+
+/* IN and OUT, and a device's register, go to the launcher. */
+        .globl  devices
+devices:
+        BOOT
+        movl    $0xcf8, %edx
+        movl    $0x80000000, %eax
+        outl    %eax, %dx
+        inl     $0x55, %eax
+        movl    %eax, results
+        movl    $0xf0000013, (0xc0000000 + TABLE_PA) + 0x3ff * 4
+        movl    $0x77, 0xc03ff010
+        movl    0xc03ff020, %ecx
+        movl    %ecx, results + 4
+        POWER_OFF 6
+
+/* A descriptor vanishes under a loaded register. */
+        .globl  pull_segment
+pull_segment:
+        BOOT
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $20, $0x0000ffff, $0x00cf9200
+        movl    $(20 * 8 + 1), %eax
+        movl    %eax, %fs
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $20
+        POWER_OFF 0
+
+/* A processor that pushes on an unmapped stack: no direct trap, but a reflected one. */
+        .globl  no_stack
+no_stack:
+        BOOT
+        SET_GATE 3, breakpoint, INTERRUPT_GATE
+        movl    $0x40000000, %esp
+        int3
+
+        .globl  bad_hypercall
+bad_hypercall:
+        BOOT
+        HCALL   11
+
+        .globl  early_hypercall
+early_hypercall:
+        HCALL   LHCALL_HALT
+
+        .globl  no_handler
+no_handler:
+        BOOT
+        ud2
+
+        .globl  wild_read
+wild_read:
+        BOOT
+        movl    0x50000000, %eax
+
+        .globl  spin
+spin:   jmp     spin
+
+/* Any hypercall with any arguments: the test writes them to the results page. */
+        .globl  any_hypercall
+any_hypercall:
+        BOOT
+        movl    results, %eax
+        movl    results + 4, %ebx
+        movl    results + 8, %ecx
+        movl    results + 12, %edx
+        movl    results + 16, %esi
+        int     $LGUEST_TRAP_ENTRY
+        POWER_OFF 1
+
+/* Two directories with different pages at the same user address; PTEs change by announcement. */
+        .globl  address_spaces
+address_spaces:
+        BOOT
+        movl    $0x11, 0xc0000000 + USER_STACK_PA
+        movl    $0x22, 0xc0000000 + SCRATCH_PA
+        movl    USER + 0x1000, %eax
+        movl    %eax, results
+        movl    $(TABLE_PA + 3), (0xc0000000 + PGD2_PA) + 0x300 * 4
+        HCALL   LHCALL_NEW_PGTABLE, $PGD2_PA
+        HCALL   LHCALL_NEW_PGTABLE, $PGD_PA
+        movl    $(SCRATCH_PA + 7), 0xc0000000 + USER_TABLE_PA + 4
+        HCALL   LHCALL_SET_PTE, $PGD_PA, $(USER + 0x1000), $(SCRATCH_PA + 7)
+        movl    USER + 0x1000, %eax
+        movl    %eax, results + 4
+        movl    0xc0000000 + USER_TABLE_PA + 4, %eax
+        movl    %eax, results + 8       /* A, but not D */
+        movl    $0x33, USER + 0x1000
+        movl    0xc0000000 + USER_TABLE_PA + 4, %eax
+        movl    %eax, results + 12      /* and D */
+        movl    0xc0000000 + SCRATCH_PA, %eax
+        movl    %eax, results + 16
+        POWER_OFF 8
+
+        .balign 4
+message:
+        .asciz  "done"
+
+        .balign 4096
+user_text:
+user_program:
+        xorl    %eax, %eax
+        int     $0x80
+        movl    %eax, %esi
+        movl    $0x5a, USER_SCRATCH     /* a page fault */
+        cmpl    $0x5a, USER_SCRATCH
+        jne     2f
+        int3
+        cmpl    $1234, %esi
+        jne     2f
+        movl    $7, %eax
+        int     $0x80
+2:      ud2
+        .balign 4096

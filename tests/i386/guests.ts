@@ -1,0 +1,60 @@
+import { readFileSync } from "node:fs"
+import { EventLog, type LogCategory } from "../../src/host/eventLog.ts"
+import type { Pending } from "../../src/host/devLguest.ts"
+import type { Hosted } from "../../src/modules/lguest64/boot.ts"
+import { bootLguest } from "../../src/modules/lguest/boot.ts"
+import { code, symbols } from "./guest.gen.ts"
+
+/* Runs the little guests of guest.S on a whole simulated PC with its host. */
+
+const core = new WebAssembly.Module(readFileSync(new URL("../../dist/machine/core.wasm", import.meta.url)))
+const image = Uint8Array.from(Buffer.from(code, "base64"))
+const LOAD = 0x10_0000
+export const RESULTS = 0x3000
+export const GUEST_BYTES = 0x40_0000
+/** Enough for anything here, and an end for what should not go on. */
+const LIMIT = 50_000_000
+
+export class TestGuest {
+  readonly hosted: Hosted
+  readonly lines: Array<string> = []
+
+  constructor(entry: keyof typeof symbols, options: { pae?: boolean; log?: ReadonlyArray<LogCategory> } = {}) {
+    const log = new EventLog(new Set(options.log ?? []), (line) => this.lines.push(line))
+    this.hosted = bootLguest({
+      core,
+      guestBytes: GUEST_BYTES,
+      startMs: 1_000_000_000_000,
+      log,
+      pae: options.pae ?? false,
+    })
+    this.hosted.machine.ram.copyIn(this.hosted.guestBase + LOAD, image)
+    this.hosted.device.initialize({ entry: LOAD + symbols[entry], bootParams: 0x1000 })
+  }
+
+  /** Runs until the guest has something for the launcher; idle time passes by itself. */
+  run(limit = LIMIT): Pending {
+    const { device, kernel } = this.hosted
+    for (;;) {
+      const pending = device.read(limit)
+      if (pending.kind !== "idle") return pending
+      const until = Math.min(pending.until, limit)
+      if (until === Infinity) return pending
+      kernel.processor.skip(Math.max(0, until - kernel.now))
+      if (kernel.now >= limit) return { kind: "slice" }
+    }
+  }
+
+  /** 32-bit word `index` of what the guest left in its results. */
+  result(index: number): number {
+    return this.read(RESULTS + 4 * index)
+  }
+
+  read(gpa: number): number {
+    return this.hosted.machine.ram.read32(this.hosted.guestBase + gpa)
+  }
+
+  write(gpa: number, value: number): void {
+    this.hosted.machine.ram.write32(this.hosted.guestBase + gpa, value)
+  }
+}
