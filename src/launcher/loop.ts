@@ -9,10 +9,10 @@ import { TerminalSession } from "./terminal.ts"
  * Time. One instruction is one nanosecond. While the guest idles, real time passes for it where somebody may be waiting for
  * it (a terminal, an open pipe); where nobody is, it leaps to the next event, and `sleep 60` in a script costs nothing.
  *
- * Input. Natively or not, the console takes what it has room for. From a pipe we hand out one line at a time, the next when
- * the guest has taken the last; at the end we press ^D, again while nothing comes of it, as a partial line or a program that
- * reads takes the first. With --deterministic the next line is handed out only when the guest idles, and the guest's time
- * stands still until there is one: so the moment depends on the simulation alone.
+ * Input. From a pipe we hand out one line at a time, the next when the guest idles: it has then done what it was told before,
+ * and the output reads like a session. A guest that does not idle gets its next line after a second. At the end we press ^D,
+ * again while nothing comes of it, as a partial line or a program that reads takes the first. With --deterministic only idling
+ * counts, and the guest's time stands still until there is a line: so the moment depends on the simulation alone.
  */
 
 export interface LoopConfig {
@@ -55,6 +55,7 @@ class Loop {
   /** When ^D may be pressed again, and how long to wait after that. */
   private endAt = 0
   private endPause = SECOND
+  private fedAt = 0
   private spokeAt = 0
   private spoken = 0
 
@@ -83,7 +84,7 @@ class Loop {
     }
     resize()
     this.terminal.onResize(resize)
-    this.spokeAt = this.endAt = 0
+    this.spokeAt = this.fedAt = this.endAt = 0
   }
 
   private async step(): Promise<Ending["outcome"] | undefined> {
@@ -95,7 +96,7 @@ class Loop {
     if (!terminal.flush()) await this.drain()
     switch (event.kind) {
       case "budget":
-        if (terminal.interactive || !config.deterministic) this.feed()
+        if (terminal.interactive || (!config.deterministic && engine.now - this.fedAt >= SECOND)) this.feed()
         await this.turn()
         return undefined
       case "idle":
@@ -144,6 +145,7 @@ class Loop {
     const bytes = terminal.take()
     if (bytes === undefined) return false
     engine.input(bytes)
+    this.fedAt = engine.now
     return true
   }
 
