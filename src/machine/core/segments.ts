@@ -1,6 +1,8 @@
 import { cpu } from "./cpu";
 import {
   ALIGN,
+  ATTENTION,
+  ATT_SHADOW,
   CPL,
   CR0,
   EFLAGS,
@@ -25,6 +27,7 @@ import {
   SEG_SELECTOR,
   SEG_SS,
   SEG_STRIDE,
+  SHADOW_STI,
   TLB_BASE,
   WATCH,
 } from "./state";
@@ -285,9 +288,18 @@ export function checkDataSelector(selector: u32, vector: u32): void {
   if ((descHigh & AR_PRESENT) == 0) raise(V_NP, selector & 0xfffc);
 }
 
-/** MOV Sreg, POP Sreg, LDS and its kin: ES, SS, DS, FS, GS in every mode. */
+/**
+ * MOV Sreg, POP Sreg, LDS and its kin: ES, SS, DS, FS, GS in every mode. After SS nothing interrupts for one instruction,
+ * so that rSP can follow (LSS, which loads both, is given the same grace).
+ */
 export function loadSegment(seg: u32, selector: u32): void {
-  selector &= 0xffff;
+  loadChecked(seg, selector & 0xffff);
+  if (seg != SEG_SS) return;
+  store<u32>(cpu, 0, SHADOW_STI);
+  atomic.or<u32>(cpu + ATTENTION, ATT_SHADOW);
+}
+
+function loadChecked(seg: u32, selector: u32): void {
   if (inRealMode()) {
     setReal(seg, selector);
     return;
