@@ -18,6 +18,7 @@ import {
   USER_DS,
   baseOf,
   descriptorOf,
+  isLong,
   ldt,
   writable,
 } from "./layout.ts"
@@ -38,8 +39,6 @@ const SS = 2
 const DS = 3
 const FS = 4
 const GS = 5
-
-const isLong = (selector: number) => ((descriptorOf(selector) >> 53n) & 1n) === 1n
 
 const FLAG_TF = 0x100n
 const FLAGS = [0x001n, 0x004n, 0x010n, 0x040n, 0x080n, 0x800n]
@@ -176,7 +175,8 @@ export class CaseWriter {
     if (random.chance(2)) linear = CODE + 0x1000 - length + random.pick(flat ? [0, 0, 1, 2] : [1, 2, -1])
     linear = Math.min(linear, CODE + 0xfff)
     const inside = Math.min(length, CODE + 0x1000 - linear)
-    if (template.valid && random.chance(0.7)) linear = random.pick([DATA + 0x800, READ_ONLY, 0x30000000])
+    // A target beyond the segment's limit would fault in Linux's own IRET.
+    if (flat && template.valid && random.chance(2)) linear = random.pick([DATA + 0x800, READ_ONLY, 0x30000000])
     const rip = BigInt(linear) - this.base(CS)
     const here = linear >= CODE && linear < CODE + 0x1000
     this.field(TEST.fields.rip.offset, 8, rip)

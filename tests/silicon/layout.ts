@@ -228,3 +228,5 @@ export const limitOf = (selector: number): number => {
 }
 /** Bits 8..15 and 20..23 of the descriptor's upper half. */
 export const attributesOf = (selector: number): number => Number((descriptorOf(selector) >> 32n) & 0x00f0ff00n)
+/** Whether the selector is of 64-bit code. */
+export const isLong = (selector: number): boolean => ((descriptorOf(selector) >> 53n) & 1n) === 1n

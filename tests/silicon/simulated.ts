@@ -62,8 +62,8 @@ export class Simulated {
   }>
   private readonly segments = new Map<number, Uint32Array>()
 
-  constructor() {
-    const core = new WebAssembly.Module(readFileSync(coreFile))
+  constructor(file = coreFile) {
+    const core = new WebAssembly.Module(readFileSync(file))
     this.machine = Machine.create({ core, ramBytes: 256 * PAGE, processors: 1, bus: openBus })
     this.processor = this.machine.processors[0]!
     const { buffer } = this.machine.memory

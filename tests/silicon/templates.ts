@@ -87,6 +87,8 @@ const EXCLUDED: ReadonlySet<number> = new Set([
   ...[Mnemonic.Cpuid, Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdpmc, Mnemonic.Wbnoinvd],
   ...[Mnemonic.Sgdt, Mnemonic.Sidt, Mnemonic.Sldt, Mnemonic.Str, Mnemonic.Smsw, Mnemonic.Wait, Mnemonic.Salc],
   ...[Mnemonic.Loadall, Mnemonic.Umov, Mnemonic.Ud0],
+  // A hypervisor that intercepts #DB hands it on with the RIP of the instruction, not of the next.
+  Mnemonic.Int1,
 ])
 
 const SSE_ARITHMETIC = new Set<number>([CpuidFeature.SSE, CpuidFeature.SSE2])
