@@ -20,7 +20,7 @@ import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "./death.ts"
 import { GuestIdt } from "./idt.ts"
-import { FLAG_IF, sanitizedFlags, waiting } from "./interrupts.ts"
+import { FLAG_IF, waiting } from "./interrupts.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -281,7 +281,7 @@ const iret = (v: VirtualCpu64): void => {
   r.set(STATE.r11.offset, word(FRAME.r11.offset), word(FRAME.r11.offset + 4))
   r.setRip(word(FRAME.rip.offset), word(FRAME.rip.offset + 4))
   r.setRsp(word(FRAME.rsp.offset), word(FRAME.rsp.offset + 4))
-  r.setFlags(sanitizedFlags(flags))
+  r.setFlags(flags)
   if (v.sharedPa >= 0) v.setShared(S.irqEnabled.offset, flags & FLAG_IF)
   v.setView(cs === GUEST_USER_CS)
 }

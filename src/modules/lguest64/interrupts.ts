@@ -2,7 +2,6 @@ import {
   FIRST_EXTERNAL_VECTOR,
   GUEST_KERNEL_CS,
   GUEST_KERNEL_DS,
-  GUEST_REGS,
   GUEST_USER_CS,
   GUEST_USER_DS,
   LGUEST_SHARED,
@@ -23,6 +22,7 @@ const STATE = VCPU_STATE.fields
 /** EFLAGS bits. */
 export const FLAG_IF = 0x200
 export const FLAG_TF = 0x100
+const FLAG_NT = 0x4000
 const FLAG_RF = 0x10000
 /** What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide. */
 const GUEST_FLAGS = 0x240dd5
@@ -49,7 +49,7 @@ const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: bo
   frames.end()
   registers.setRsp(frames.lo, frames.hi)
   registers.setRip(lo, hi)
-  registers.setFlags(sanitizedFlags(registers.flags & ~(FLAG_TF | FLAG_RF)))
+  registers.setFlags(registers.flags & ~(FLAG_TF | FLAG_RF | FLAG_NT))
   if (interruptsOff) v.setShared(S.irqEnabled.offset, v.shared(S.irqEnabled.offset) & ~FLAG_IF)
   v.setView(false)
 }
@@ -99,8 +99,6 @@ export const reflectSystemCall = (v: VirtualCpu64): void => {
   const user = v.userView
   const flags = visibleFlags(v)
   beginFrame(v)
-  // lguest64_regs is a multiple of 8, not of 16: one empty word keeps its start aligned.
-  if (GUEST_REGS.size % 16 !== 0) frames.push(0, 0)
   frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
   frames.push(registers.rspLo, registers.rspHi)
   frames.push(flags, 0)

@@ -102,6 +102,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
     if (this.halted) return this.sleep()
     if (!isCanonical(this.registers.ripHi)) this.returnNowhere()
+    this.arm()
     const root = this.guest.mmu.rootFor(this.userView)
     this.registers.set(STATE.cr3.offset, root, 0)
     const { log, now } = this.host.kernel
@@ -112,6 +113,17 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
         `enter ${this.userView ? "user" : "kernel"} at ${this.registers.ripText()} root 0x${root.toString(16)}`,
       )
     return true
+  }
+
+  /**
+   * What IRETQ will load is never what an event happened to leave in the frame: SYSCALL's stub pushes the host's own
+   * selectors there, and a guest may run with any selector of ring 3.
+   */
+  private arm(): void {
+    const { registers } = this
+    if (this.userView) registers.setSelectors(GUEST_USER_CS, GUEST_USER_DS)
+    else registers.setSelectors(GUEST_KERNEL_CS, GUEST_KERNEL_DS)
+    registers.setFlags(sanitizedFlags(registers.flags))
   }
 
   private sleep(): boolean {
@@ -178,12 +190,9 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   // -------------------------------------------------------------------------------------------------- the events
   /** The question of the proposal: hypercall, or a system call of a process of the guest? */
   private systemCall(): void {
-    const { registers: r } = this
-    // SYSCALL lost these; %rcx and %r11 hold what the processor put there.
     const isHypercall = !this.userView && (this.sharedPa < 0 || this.shared(S.hypercallFlag.offset) !== 0)
     if (isHypercall) {
       if (this.sharedPa >= 0) this.setShared(S.hypercallFlag.offset, 0)
-      r.setFlags(sanitizedFlags(r.flags))
       hypercall(this)
     } else reflectSystemCall(this)
   }
@@ -283,16 +292,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   // ---------------------------------------------------------------------------------------------------- the views
-  /** Kernel or user: selectors and GS base go with the view; the root is chosen at entry. */
+  /** Kernel or user: the GS base goes with the view; selectors and root are chosen at entry. */
   setView(user: boolean): void {
     this.userView = user
-    if (user) {
-      this.registers.setSelectors(GUEST_USER_CS, GUEST_USER_DS)
-      this.registers.set(STATE.gsBase.offset, this.userGsLo, this.userGsHi)
-    } else {
-      this.registers.setSelectors(GUEST_KERNEL_CS, GUEST_KERNEL_DS)
-      this.registers.set(STATE.gsBase.offset, this.kernelGsLo, this.kernelGsHi)
-    }
+    if (user) this.registers.set(STATE.gsBase.offset, this.userGsLo, this.userGsHi)
+    else this.registers.set(STATE.gsBase.offset, this.kernelGsLo, this.kernelGsHi)
   }
 
   setKernelGs(lo: number, hi: number): void {
