@@ -113,11 +113,7 @@ export function cmpxchgRR<T>(ip: usize): void {
   const replacement = src<T>(ip);
   alu<T>(O.CMP, load<T>(cpu, GPR), old);
   if (zero()) setDst<T>(ip, replacement);
-  else {
-    setRegister<T>(cpu + GPR, old);
-    // The destination is written back, which for 32 bits clears the upper half.
-    setDst<T>(ip, dst<T>(ip));
-  }
+  else setRegister<T>(cpu + GPR, old);
 }
 
 export function cmpxchgMR<T>(ip: usize): void {

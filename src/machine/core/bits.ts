@@ -1,5 +1,5 @@
 import { imm, isMemory, address, dst, read, readRm, readToWriteRm, setDst, setRegister, src, sum, writeRm } from "./operand";
-import { setCarry, setResult } from "./flags";
+import { setCarry, setLazy } from "./flags";
 import { atomicUpdate } from "./atomic";
 import * as R from "./record";
 import { segmented } from "./operand";
@@ -79,12 +79,13 @@ export function bsr<T>(ip: usize): void {
 function scan<T>(ip: usize, reverse: bool): void {
   const value = <u64>(isMemory(ip) ? read<T>(ip, address(ip, sizeof<T>(), false)) : load<T>(load<u32>(ip, R.R_SRC)));
   if (value == 0) {
-    setResult<T>(<T>0, 0, 0, 0);
+    setLazy(0, 0);
     return;
   }
   const found = reverse ? 63 - clz<u64>(value) : ctz<u64>(value);
   setDst<T>(ip, <T>found);
-  setResult<T>(<T>1, 0, 0, 0);
+  // Not zero, and the parity of what was found, as AMD's processors leave it.
+  setLazy(<i64>(found | 0x100), 0);
 }
 
 /** BSWAP; of a 16-bit register it is undefined, and gives 0. */

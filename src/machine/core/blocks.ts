@@ -1,6 +1,7 @@
 import { cpu } from "./cpu";
 import { V_GP, V_UD } from "./arch";
 import { decode } from "./decode";
+import { raise } from "./fault";
 import { H_CHECK, H_END } from "./handlers";
 import { LOWERED_LAST, LOWERED_NOT, lower, lowerFault } from "./lower";
 import { fetchPage } from "./memory";
@@ -72,8 +73,11 @@ function isFresh(block: usize, linear: u64): bool {
   return atomic.load<u32>(load<u32>(check, R.R_DST)) == load<u32>(check, R.R_SRC);
 }
 
-/** The block at a physical address that is memory; decodes it if need be. Can raise the fault of a second page. */
-export function findBlock(physical: u32, key: u32, linear: u64): usize {
+/**
+ * The block at a physical address that is memory; decodes it if need be. Can raise the fault of a second page: #GP if
+ * that lies beyond the `room` bytes that CS's limit leaves.
+ */
+export function findBlock(physical: u32, key: u32, linear: u64, room: u64): usize {
   const bucket = bucketOf(physical, key);
   let link = bucket;
   for (let block: usize = load<u32>(link); block != 0; block = load<u32>(link)) {
@@ -82,7 +86,7 @@ export function findBlock(physical: u32, key: u32, linear: u64): usize {
       store<u32>(link, load<u32>(block, R.BLOCK_NEXT));
     } else link = block + R.BLOCK_NEXT;
   }
-  const fresh = decodeBlock(physical, key, linear);
+  const fresh = decodeBlock(physical, key, linear, room);
   // Decoding may have emptied the arena and the buckets.
   store<u32>(fresh, load<u32>(bucket), R.BLOCK_NEXT);
   store<u32>(bucket, <u32>fresh);
@@ -115,7 +119,7 @@ function finish(block: usize, first: usize, count: u32, bytes: u32, position: u3
   store<u16>(block, bytes, R.BLOCK_BYTES);
 }
 
-function decodeBlock(physical: u32, key: u32, linear: u64): usize {
+function decodeBlock(physical: u32, key: u32, linear: u64, room: u64): usize {
   if (load<u32>(cpu, ARENA_NEXT) + BLOCK_BYTES_MOST > <u32>cpu + CPU_STRIDE) resetBlocks();
   const block: usize = load<u32>(cpu, ARENA_NEXT);
   markCode(physical);
@@ -138,6 +142,7 @@ function decodeBlock(physical: u32, key: u32, linear: u64): usize {
     const length = decode(mode, bytes + offset, available - offset);
     if (length == R.DECODE_MORE) {
       if (count > 0) break;
+      if (room <= <u64>available) raise(V_GP, 0);
       return decodeCrossing(block, physical, key, linear);
     }
     const result = translate(ip, length, wideStack);

@@ -14,6 +14,8 @@ import { isCanonical } from "./tlb";
  * (beyond CS's limit, not canonical) faults in the branch itself, before it has changed anything.
  */
 
+const RSP: usize = GPR + 32;
+
 /** A target cut to the operand size. */
 // @ts-ignore: decorator
 @inline
@@ -72,19 +74,29 @@ export function jmpRm<T>(ip: usize): u64 {
   return to;
 }
 
+/** The return address is stored before the target is looked at; rSP moves when both are good. */
+// @ts-ignore: decorator
+@inline
+function pushReturn<T>(ip: usize, to: u64, address: T): void {
+  const before = load<u64>(cpu, RSP);
+  push<T>(ip, address);
+  const after = load<u64>(cpu, RSP);
+  store<u64>(cpu, before, RSP);
+  checkTarget(ip, to);
+  store<u64>(cpu, after, RSP);
+}
+
 /** CALL rel. */
 export function call<T>(ip: usize): u64 {
   const to = cut<T>(target(ip));
-  checkTarget(ip, to);
-  push<T>(ip, <T>following(ip));
+  pushReturn<T>(ip, to, <T>following(ip));
   return to;
 }
 
 /** CALL r/m. */
 export function callRm<T>(ip: usize): u64 {
   const to = <u64>readRm<T>(ip);
-  checkTarget(ip, to);
-  push<T>(ip, <T>(load<u64>(cpu, BLOCK_RIP) + load<u16>(ip, R.R_OFFSET) + load<u8>(ip, R.R_LENGTH)));
+  pushReturn<T>(ip, to, <T>(load<u64>(cpu, BLOCK_RIP) + load<u16>(ip, R.R_OFFSET) + load<u8>(ip, R.R_LENGTH)));
   return to;
 }
 

@@ -156,7 +156,7 @@ export function enterHere(passing: bool): usize {
   const rip = load<u64>(cpu, RIP);
   const mode = load<u32>(cpu, MODE);
   let linear = rip;
-  let room: u64 = 0xffffffff;
+  let room: u64 = ~(<u64>0);
   if (mode != MODE_64) {
     const cs = cpu + SEG_CS * SEG_STRIDE;
     const limit = <u64>load<u32>(cs, SEG + SEG_LIMIT);
@@ -176,7 +176,7 @@ export function enterHere(passing: bool): usize {
     most = 1;
   }
   const key = mode | (stackWidth() == 2 ? 0 : R.BLOCK_STACK32);
-  let block = findBlock(<u32>physical, key, linear);
+  let block = findBlock(<u32>physical, key, linear, room);
   let instructions = <u32>load<u16>(block, R.BLOCK_COUNT);
   if (<u64>load<u16>(block, R.BLOCK_BYTES) > room) {
     // CS's limit lies within the block.

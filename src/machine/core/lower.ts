@@ -389,6 +389,11 @@ function lowerBranch(ip: usize, operation: i32, usual: bool): void {
     setHandler(ip, (operation == O.JMPIND ? H.H_JMP_RM : H.H_CALL_RM) + small);
   } else {
     setTarget(ip);
+    // F3 and F2 say which of LOOPE and LOOPNE it is, whatever the opcode says (AMD's processors; undocumented).
+    const prefixes = load<u32>(cpu, R.D_PREFIXES);
+    const conditional = operation == O.LOOPE || operation == O.LOOPNE;
+    if (conditional && (prefixes & R.PREFIX_REP) != 0) operation = O.LOOPE;
+    if (conditional && (prefixes & R.PREFIX_REPNE) != 0) operation = O.LOOPNE;
     setSub(ip, operation - O.LOOPNE);
     setAddressing(ip, true);
     setHandler(ip, H.H_LOOP + small);

@@ -5,6 +5,7 @@ import { raise } from "./fault";
 import { STATUS, condition, setResult, setStatusFlags, statusFlags, setLazy } from "./flags";
 import {
   address,
+  addressAt,
   atomicAddress,
   direct,
   dst,
@@ -92,10 +93,9 @@ export function xlat(ip: usize): void {
 
 /** BOUND: #BR unless the signed index is within the pair of limits. */
 export function bound<T>(ip: usize): void {
-  const at = address(ip, 2 * sizeof<T>(), false);
   const index = dst<T>(ip);
-  const low = read<T>(ip, at);
-  const high = read<T>(ip, at + sizeof<T>());
+  const low = read<T>(ip, addressAt(ip, 0, sizeof<T>(), false));
+  const high = read<T>(ip, addressAt(ip, sizeof<T>(), sizeof<T>(), false));
   if (index >= low && index <= high) return;
   pause(ip);
   raise(V_BR, 0);

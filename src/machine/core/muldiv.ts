@@ -3,7 +3,7 @@ import { address, dst, imm, read, readRm, setDst, setRegister, src } from "./ope
 import { pause } from "./counters";
 import { V_DE } from "./arch";
 import { raise } from "./fault";
-import { setResult, signExtended } from "./flags";
+import { setCarryOverflow, signExtended } from "./flags";
 import { R_BASE } from "./record";
 import { GPR } from "./state";
 
@@ -34,11 +34,11 @@ export function highProductSigned(a: i64, b: i64): i64 {
   return high;
 }
 
-/** Flags of a product whose lower half is `low`: CF and OF say that the upper half matters. */
+/** Flags of a product: CF and OF say that the upper half matters. The others are undefined; AMD leaves them alone. */
 // @ts-ignore: decorator
 @inline
-function setProduct<T>(low: T, significant: bool): void {
-  setResult<T>(low, <u32>significant, <u32>significant, 0);
+function setProduct(significant: bool): void {
+  setCarryOverflow(<u32>significant, <u32>significant);
 }
 
 /** MUL: the accumulator by r/m, into rDX:rAX (AX for bytes). */
@@ -50,13 +50,13 @@ export function mulRm<T>(ip: usize): void {
     const high = highProduct(<u64>a, <u64>b);
     store<u64>(cpu, low, RAX);
     store<u64>(cpu, high, RDX);
-    setProduct<u64>(low, high != 0);
+    setProduct(high != 0);
     return;
   }
   const product = <u64>a * <u64>b;
   const high = <T>(product >> (sizeof<T>() << 3));
   storeProduct<T>(product);
-  setProduct<T>(<T>product, high != 0);
+  setProduct(high != 0);
 }
 
 // @ts-ignore: decorator
@@ -78,12 +78,12 @@ export function imulRm<T>(ip: usize): void {
     const high = highProductSigned(<i64>a, <i64>b);
     store<i64>(cpu, low, RAX);
     store<i64>(cpu, high, RDX);
-    setProduct<u64>(<u64>low, high != low >> 63);
+    setProduct(high != low >> 63);
     return;
   }
   const product = signExtended<T>(a) * signExtended<T>(b);
   storeProduct<T>(<u64>product);
-  setProduct<T>(<T>product, product != signExtended<T>(<T>product));
+  setProduct(product != signExtended<T>(<T>product));
 }
 
 /** IMUL with two or three operands: the truncated product. */
@@ -94,11 +94,11 @@ export function product<T>(a: T, b: T): T {
     const low = <i64>a * <i64>b;
     // A product of two 32-bit numbers, the usual case, cannot overflow.
     const small = <i64>(<i32>a) == <i64>a && <i64>(<i32>b) == <i64>b;
-    setProduct<u64>(<u64>low, !small && highProductSigned(<i64>a, <i64>b) != low >> 63);
+    setProduct(!small && highProductSigned(<i64>a, <i64>b) != low >> 63);
     return <T>low;
   }
   const wide = signExtended<T>(a) * signExtended<T>(b);
-  setProduct<T>(<T>wide, wide != signExtended<T>(<T>wide));
+  setProduct(wide != signExtended<T>(<T>wide));
   return <T>wide;
 }
 

@@ -113,6 +113,14 @@ export function address(ip: usize, size: u32, write: bool): u64 {
   return load<u8>(ip, R.R_ADDRESSING) == R.ADDRESS_FLAT ? total : segmented(ip, total, size, write);
 }
 
+/** Linear address of a part of the memory operand, `skip` bytes into it. */
+export function addressAt(ip: usize, skip: u32, size: u32, write: bool): u64 {
+  const offset = offsetOf(ip) + skip;
+  const seg = <u32>load<u8>(ip, R.R_SEGMENT);
+  if (load<u32>(cpu, MODE) != MODE_64) return inSegment(ip, seg, offset, size, write);
+  return seg < <u32>SEG_FS ? offset : offset + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+}
+
 // @ts-ignore: decorator
 @inline
 function entryOf(linear: u64): usize {

@@ -1412,15 +1412,19 @@ export function run(budget: i64): i32 {
         continue;
       case H.H_CALL64: {
         const to = target(ip);
+        const sp = load<u64>(cpu, RSP) - 8;
+        writeStack<u64>(ip, sp, following(ip));
         if (!isCanonical(to)) checkTarget(ip, to);
-        push64(ip, following(ip));
+        store<u64>(cpu, sp, RSP);
         ip = enter(ip, to);
         continue;
       }
       case H.H_CALL32: {
         const to = target(ip) & 0xffffffff;
+        const sp = load<u32>(cpu, RSP) - 4;
+        writeStack<u32>(ip, inSegment(ip, SEG_SS, sp, 4, true), <u32>following(ip));
         checkTarget(ip, to);
-        push32(ip, <u32>following(ip));
+        store<u64>(cpu, <u64>sp, RSP);
         ip = enter(ip, to);
         continue;
       }

@@ -6,8 +6,8 @@ import { GPR } from "./state";
 
 /*
  * Shifts and rotates (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD). Counts are masked to 5 bits, to 6 with
- * 64-bit operands; a count of 0 changes no flag. OF is defined for counts of 1 only; for others it is computed from the
- * same formula, as AMD's processors do.
+ * 64-bit operands; a count of 0 changes no flag. OF is defined for counts of 1 only, AF not at all: for other counts OF is
+ * computed from the same formula, and AF is 1, as AMD's processors have it.
  */
 
 /** Bits of the operand. */
@@ -38,7 +38,7 @@ export function shl<T>(a: T, count: u32): T {
   const wide = <u64>a << (count - 1);
   const last = top<T>(<T>wide);
   const r = <T>(wide << 1);
-  setResult<T>(r, last, last ^ top<T>(r), 0);
+  setResult<T>(r, last, last ^ top<T>(r), 1);
   return r;
 }
 
@@ -48,7 +48,7 @@ export function shr<T>(a: T, count: u32): T {
   const wide = <u64>a >> (count - 1);
   const r = <T>(wide >> 1);
   // OF for a count of 1 is the operand's sign: what moved into the second bit from the top.
-  setResult<T>(r, <u32>wide & 1, top<T>(<T>(<u64>r << 1)) ^ top<T>(r), 0);
+  setResult<T>(r, <u32>wide & 1, top<T>(<T>(<u64>r << 1)) ^ top<T>(r), 1);
   return r;
 }
 
@@ -62,7 +62,7 @@ export function sar<T>(a: T, count: u32): T {
   else wide = <i64>(<i8>a);
   wide >>= count - 1;
   const r = <T>(wide >> 1);
-  setResult<T>(r, <u32>wide & 1, 0, 0);
+  setResult<T>(r, <u32>wide & 1, 0, 1);
   return r;
 }
 
@@ -168,20 +168,20 @@ export function sarRI<T>(ip: usize): void {
   setDst<T>(ip, sar<T>(dst<T>(ip), imm<u32>(ip)));
 }
 
-/** SHLD and SHRD. Counts above 16 with 16-bit operands, which the manuals leave open, shift in the operands by turns. */
+/** SHLD and SHRD. With 16-bit operands and counts above 16, which the manuals leave open, the second shifts in again. */
 function shld<T>(a: T, b: T, count: u32): T {
   let r: T;
   let out: u32;
   if (sizeof<T>() == 2) {
-    // a:b:a, 48 bits, shifted left; the top 16 remain.
-    const wide = ((<u64>a << 32) | (<u64>b << 16) | <u64>a) << count;
+    // a:b:b, 48 bits, shifted left; the top 16 remain.
+    const wide = ((<u64>a << 32) | (<u64>b << 16) | <u64>b) << count;
     r = <T>(wide >> 32);
     out = <u32>(wide >> 48) & 1;
   } else {
     r = <T>((a << <T>count) | (b >> <T>(bits<T>() - count)));
     out = <u32>(<u64>a >> (bits<T>() - count)) & 1;
   }
-  setResult<T>(r, out, out ^ top<T>(r), 0);
+  setResult<T>(r, out, out ^ top<T>(r), 1);
   return r;
 }
 
@@ -189,14 +189,14 @@ function shrd<T>(a: T, b: T, count: u32): T {
   let r: T;
   let out: u32;
   if (sizeof<T>() == 2) {
-    const wide = ((<u64>a << 32) | (<u64>b << 16) | <u64>a) >> (count - 1);
+    const wide = ((<u64>b << 32) | (<u64>b << 16) | <u64>a) >> (count - 1);
     r = <T>(wide >> 1);
     out = <u32>wide & 1;
   } else {
     r = <T>((a >> <T>count) | (b << <T>(bits<T>() - count)));
     out = <u32>(<u64>a >> (count - 1)) & 1;
   }
-  setResult<T>(r, out, top<T>(r) ^ top<T>(<T>(<u64>r << 1)), 0);
+  setResult<T>(r, out, top<T>(r) ^ top<T>(<T>(<u64>r << 1)), 1);
   return r;
 }
 

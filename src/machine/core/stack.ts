@@ -15,8 +15,9 @@ import {
 } from "./operand";
 import { pushf } from "./control";
 import { probe } from "./memory";
+import { selectorOf } from "./misc";
 import * as R from "./record";
-import { GPR, SEG, SEG_SELECTOR, SEG_SS, SEG_STRIDE } from "./state";
+import { GPR, SEG_SS } from "./state";
 
 /*
  * The stack for every combination of operand size (what is pushed) and stack size (how much of rSP counts: SS.B outside
@@ -87,46 +88,33 @@ export function popM<T>(ip: usize): void {
   store<u64>(cpu, after, RSP);
 }
 
-/** PUSH of a segment register: zero-extended to the operand size, except that with 32 bits only 16 are written. */
+/** PUSH of a segment register, zero-extended to the operand size. */
 export function pushSegment<T>(ip: usize): void {
-  const selector = load<u16>(cpu + <usize>load<u8>(ip, R.R_SUB) * SEG_STRIDE, SEG + SEG_SELECTOR);
-  if (sizeof<T>() != 4) {
-    push<T>(ip, <T>selector);
-    return;
-  }
-  const width = stackWidth();
-  const sp = (load<u64>(cpu, RSP) - 4) & widthMask(width);
-  writeStack<u16>(ip, stackAddress(ip, sp, 4, true), selector);
-  setPointer(RSP, sp, width);
+  push<T>(ip, <T>selectorOf(ip));
 }
 
-/** PUSHA: the eight registers, with rSP as it was before. */
+/** PUSHA: the eight registers, with rSP as it was before; rSP moves when all of them are stored. */
 export function pusha<T>(ip: usize): void {
   const width = stackWidth();
   const mask = widthMask(width);
-  const sp = load<u64>(cpu, RSP);
-  // Where they go can cross a page or the limit only as a whole run; all of it is looked at before the first store.
-  pause(ip);
-  for (let i: u32 = 1; i <= 8; ++i)
-    probe(stackAddress(ip, (sp - i * sizeof<T>()) & mask, sizeof<T>(), true), sizeof<T>(), true, SEG_SS);
+  const before = load<u64>(cpu, RSP);
+  let sp = before;
   for (let i: u32 = 0; i < 8; ++i) {
-    const at = stackAddress(ip, (sp - (i + 1) * sizeof<T>()) & mask, sizeof<T>(), true);
-    writeStack<T>(ip, at, <T>(i == 4 ? sp : load<u64>(cpu + (i << 3), GPR)));
+    sp = (sp - sizeof<T>()) & mask;
+    const at = stackAddress(ip, sp, sizeof<T>(), true);
+    writeStack<T>(ip, at, <T>(i == 4 ? before : load<u64>(cpu + (i << 3), GPR)));
   }
-  setPointer(RSP, (sp - 8 * sizeof<T>()) & mask, width);
+  setPointer(RSP, sp, width);
 }
 
-/** POPA: all but rSP. */
+/** POPA: all but rSP. Registers popped before a fault stay popped, as on AMD's processors; rSP has not moved then. */
 export function popa<T>(ip: usize): void {
-  pause(ip);
   const mask = widthMask(stackWidth());
   const sp = load<u64>(cpu, RSP);
-  for (let i: u32 = 0; i < 8; ++i)
-    probe(stackAddress(ip, (sp + i * sizeof<T>()) & mask, sizeof<T>(), false), sizeof<T>(), false, SEG_SS);
   for (let i: u32 = 0; i < 8; ++i) {
-    if (i == 3) continue;
     const at = stackAddress(ip, (sp + i * sizeof<T>()) & mask, sizeof<T>(), false);
-    setRegister<T>(cpu + GPR + ((7 - i) << 3), readStack<T>(ip, at));
+    const value = readStack<T>(ip, at);
+    if (i != 3) setRegister<T>(cpu + GPR + ((7 - i) << 3), value);
   }
   release(8 * sizeof<T>());
 }
@@ -149,14 +137,6 @@ export function enterFrame<T>(ip: usize): void {
   const bp = load<u64>(cpu, RBP);
   const frame = (sp - sizeof<T>()) & mask;
   const bottom = (sp - (level + 1) * sizeof<T>() - <u64>load<u32>(ip, R.R_IMM)) & mask;
-  // Every slot, and the byte that rSP will point at, must be writable before anything changes.
-  pause(ip);
-  for (let i: u32 = 1; i <= level + 1; ++i)
-    probe(stackAddress(ip, (sp - i * sizeof<T>()) & mask, sizeof<T>(), true), sizeof<T>(), true, SEG_SS);
-  for (let i: u32 = 1; i < level; ++i)
-    probe(stackAddress(ip, (bp - i * sizeof<T>()) & mask, sizeof<T>(), false), sizeof<T>(), false, SEG_SS);
-  probe(stackAddress(ip, bottom, sizeof<T>(), true), sizeof<T>(), true, SEG_SS);
-
   writeStack<T>(ip, stackAddress(ip, frame, sizeof<T>(), true), <T>bp);
   let slot = frame;
   for (let i: u32 = 1; i < level; ++i) {
@@ -168,8 +148,10 @@ export function enterFrame<T>(ip: usize): void {
     slot = (slot - sizeof<T>()) & mask;
     writeStack<T>(ip, stackAddress(ip, slot, sizeof<T>(), true), <T>frame);
   }
-  if (sizeof<T>() == 2) store<u16>(cpu, <u16>frame, RBP);
-  else setRegister<T>(cpu + RBP, <T>frame);
+  // The stack must reach down to where rSP will point; only then do the registers change.
+  pause(ip);
+  probe(stackAddress(ip, bottom, sizeof<T>(), true), sizeof<T>(), true, SEG_SS);
+  setRegister<T>(cpu + RBP, <T>frame);
   setPointer(RSP, bottom, width);
 }
 

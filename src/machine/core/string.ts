@@ -3,7 +3,7 @@ import * as O from "./ops";
 import { alu } from "./alu";
 import { pause } from "./counters";
 import { DF, zero } from "./flags";
-import { portIn, portOut } from "./io";
+import { checkPort, portIn, portOut } from "./io";
 import { inSegment, read, setRegister, write } from "./operand";
 import { probe } from "./memory";
 import * as R from "./record";
@@ -235,14 +235,16 @@ function one<T>(operation: u32, ip: usize, mask: u64): void {
     setIndex(RDI, to + by, mask);
   } else if (operation == O.INS) {
     // What has been read from a port cannot be read again: first make sure that it can be stored.
-    const at = place(ip, SEG_ES, to, sizeof<T>(), true);
     pause(ip);
+    checkPort(load<u16>(cpu, GPR + 16), sizeof<T>());
+    const at = place(ip, SEG_ES, to, sizeof<T>(), true);
     probe(at, sizeof<T>(), true, SEG_ES);
     write<T>(ip, at, <T>portIn(load<u16>(cpu, GPR + 16), sizeof<T>()));
     setIndex(RDI, to + by, mask);
   } else {
-    const value = read<T>(ip, place(ip, seg, from, sizeof<T>(), false));
     pause(ip);
+    checkPort(load<u16>(cpu, GPR + 16), sizeof<T>());
+    const value = read<T>(ip, place(ip, seg, from, sizeof<T>(), false));
     portOut(load<u16>(cpu, GPR + 16), sizeof<T>(), <u32>value);
     setIndex(RSI, from + by, mask);
   }

@@ -25,7 +25,7 @@ import { overflow, zero } from "./flags";
 import { softwareInterrupt } from "./interrupts";
 import { portIn, portOut } from "./io";
 import { rdmsr, rdpmc, rdtsc, rdtscp, wrmsr } from "./msr";
-import { address, isMemory, read, readRm, readToWriteRm, segmented, setDst, setRegister, sum, writeRm } from "./operand";
+import { address, addressAt, isMemory, read, readRm, segmented, setDst, setRegister, sum, writeRm } from "./operand";
 import * as O from "./ops";
 import * as R from "./record";
 import { farReturn, iret } from "./returns";
@@ -88,9 +88,8 @@ function readSized(ip: usize, linear: u64, size: u32): u64 {
 let farOffset: u64 = 0;
 
 function farPointer(ip: usize, size: u32): u32 {
-  const at = address(ip, size + 2, false);
-  const offset = readSized(ip, at, size);
-  const selector = read<u16>(ip, at + size);
+  const offset = readSized(ip, addressAt(ip, 0, size, false), size);
+  const selector = read<u16>(ip, addressAt(ip, size, 2, false));
   farOffset = offset;
   return selector;
 }
@@ -319,7 +318,7 @@ function protectedOperation(ip: usize, operation: u32, size: u32): void {
       return;
     }
     case O.ARPL: {
-      const old = readToWriteRm<u16>(ip);
+      const old = readRm<u16>(ip);
       const adjusted = arpl(old, load<u16>(load<u32>(ip, R.R_SRC)));
       if (zero()) writeRm<u16>(ip, <u16>adjusted);
       return;
