@@ -25,20 +25,40 @@ const unitsOf = (folder: string, arch: Arch): ReadonlyArray<string> =>
 
 const includes = ["guests/puppy", "guests/puppy/include", "guests/include"].map((folder) => `-I${folder}`)
 
+/**
+ * Compiles each unit to an object that is named after it, and links them. (Objects that gcc names itself leave their names,
+ * which are random, in the symbol table.)
+ */
+const build = async (
+  compile: ReadonlyArray<string>,
+  link: ReadonlyArray<string>,
+  units: ReadonlyArray<string>,
+  work: string,
+  output: string,
+): Promise<void> => {
+  const folder = mkdtempSync(join(work, "objects-"))
+  const objects: string[] = []
+  for (const unit of units) {
+    const object = `${unit.replaceAll("/", "_")}.o`
+    await tool(root, "gcc", [...compile, "-c", "-o", join(folder, object), unit])
+    objects.push(object)
+  }
+  await tool(folder, "gcc", [...compile, ...link, "-o", output, ...objects])
+}
+
 /** The kernel, with its symbols: traces name functions by them. */
 const buildKernel = async (arch: Arch, work: string, output: string): Promise<void> => {
   const script = join(work, `${arch}.lds`)
   const word = arch === "i386" ? "-m32" : "-m64"
   await tool(root, "gcc", [word, "-E", "-P", "-x", "c", ...includes, "-o", script, "guests/puppy/puppy.lds.S"])
-  await tool(root, "gcc", [
+  const compile = [
     ...flags(arch),
     // Three arguments in registers, as Linux passes them; no red zone where interrupts share the stack.
     ...(arch === "i386" ? ["-mregparm=3"] : ["-mcmodel=kernel", "-mno-red-zone"]),
     ...["-O2", "-fno-strict-aliasing", "-fno-delete-null-pointer-checks", "-fno-common"],
     ...includes,
-    ...["-T", script, "-o", output],
-    ...unitsOf("guests/puppy", arch),
-  ])
+  ]
+  await build(compile, ["-T", script], unitsOf("guests/puppy", arch), work, output)
 }
 
 /** Programs of /bin, by the table in the sources; a link is named with - for _. */
@@ -49,11 +69,7 @@ const applets = (): ReadonlyArray<string> =>
 
 const buildInitramfs = async (arch: Arch, work: string, output: string): Promise<void> => {
   const program = join(work, `puppybox-${arch}`)
-  await tool(root, "gcc", [
-    ...flags(arch),
-    ...["-Os", "-s", "-Wl,--gc-sections", "-o", program],
-    ...unitsOf("guests/user", arch),
-  ])
+  await build([...flags(arch), "-Os"], ["-s", "-Wl,--gc-sections"], unitsOf("guests/user", arch), work, program)
   const directory = (path: string): Entry => ({ kind: "directory", path })
   const link = (path: string, target: string): Entry => ({ kind: "link", path, target })
   writeFileSync(
