@@ -15,6 +15,10 @@
 #define USER_STACK_PA   0x7000
 #define PGD2_PA         0x8000
 #define SCRATCH_PA      0x9000
+#define PD0_PA          0xd000  /* PAE: the middle tables for 0 and for 3 GiB */
+#define PD3_PA          0xe000
+/* boot_params, of which the test uses one word to say that page tables have three levels. */
+#define PAE             0x1000
 #define STACK_TOP       0xc000b000
 #define lguest_data     (0xc0000000 + DATA_PA)
 #define results         (0xc0000000 + RESULTS_PA)
@@ -68,6 +72,8 @@ boot:
         movl    $0xc0000000, DATA_PA + LGUEST_DATA_KERNEL_ADDRESS
         movl    $0x80, DATA_PA + LGUEST_DATA_SYSCALL_VEC
         HCALL   LHCALL_LGUEST_INIT, $DATA_PA
+        cmpl    $0, PAE
+        jne     2f
         /* 4 MiB at 0 (where we are) and at 3 GiB. */
         movl    $TABLE_PA, %edi
         movl    $0x3, %eax
@@ -81,7 +87,23 @@ boot:
         movl    $(USER_TABLE_PA + 7), PGD_PA + (USER >> 22) * 4
         movl    $(PHYS(user_text) + 5), USER_TABLE_PA
         movl    $(USER_STACK_PA + 7), USER_TABLE_PA + 4
-        HCALL   LHCALL_NEW_PGTABLE, $PGD_PA
+        jmp     4f
+        /* The same with three levels: 2 MiB. */
+2:      movl    $TABLE_PA, %edi
+        movl    $0x3, %eax
+        movl    $512, %ecx
+3:      movl    %eax, (%edi)
+        addl    $8, %edi
+        addl    $4096, %eax
+        loop    3b
+        movl    $(PD0_PA + 1), PGD_PA
+        movl    $(PD3_PA + 1), PGD_PA + 3 * 8
+        movl    $(TABLE_PA + 3), PD0_PA
+        movl    $(TABLE_PA + 3), PD3_PA
+        movl    $(USER_TABLE_PA + 7), PD0_PA + (USER >> 21) * 8
+        movl    $(PHYS(user_text) + 5), USER_TABLE_PA
+        movl    $(USER_STACK_PA + 7), USER_TABLE_PA + 8
+4:      HCALL   LHCALL_NEW_PGTABLE, $PGD_PA
         HCALL   LHCALL_LOAD_GDT_ENTRY, $14, $0x0000ffff, $0x00cffa00
         HCALL   LHCALL_LOAD_GDT_ENTRY, $15, $0x0000ffff, $0x00cff200
         HCALL   LHCALL_SET_STACK, $LGUEST_KERNEL_DS, $STACK_TOP, $1
@@ -132,7 +154,11 @@ page_fault:
         movl    %eax, results + 20      /* an interrupt gate clears it */
         movl    8(%esp), %eax
         movl    %eax, results + 24      /* flags as they were: IF */
-        movl    $(SCRATCH_PA + 7), (0xc0000000 + USER_TABLE_PA) + 5 * 4
+        cmpl    $0, 0xc0000000 + PAE
+        je      1f
+        movl    $(SCRATCH_PA + 7), (0xc0000000 + USER_TABLE_PA) + 5 * 8
+        jmp     return
+1:      movl    $(SCRATCH_PA + 7), (0xc0000000 + USER_TABLE_PA) + 5 * 4
         jmp     return
 breakpoint:
         incl    results + 28
@@ -140,6 +166,11 @@ breakpoint:
         movl    %eax, results + 32
 return: pushl   8(%esp)
         popl    %ss:lguest_data + LGUEST_DATA_IRQ_ENABLED
+        jmp     noirq_iret
+/* The hypercall returns to the IRET: whatever interrupt it fetches finds the guest there. */
+send_and_return:
+        movl    $LHCALL_SEND_INTERRUPTS, %eax
+        int     $LGUEST_TRAP_ENTRY
         .globl  noirq_iret
 noirq_iret:
         iret
@@ -233,7 +264,8 @@ forbidden:
         TRY     13, int $14
         TRY     14, sysenter
         TRY     15, ltr %ax
-        TRY     16, movl $LGUEST_DS_SELECTOR, %eax; movl %eax, %ds
+        movl    $LGUEST_DS_SELECTOR, %eax
+        TRY     16, movl %eax, %ds
         TRY     17, movl %eax, %dr7
         TRY     18, lldt %ax
         TRY     19, invlpg results
@@ -273,7 +305,7 @@ pull_segment:
         .globl  no_stack
 no_stack:
         BOOT
-        SET_GATE 3, breakpoint, INTERRUPT_GATE
+        SET_GATE 3, breakpoint, INTERRUPT_GATE | DPL3
         movl    $0x40000000, %esp
         int3
 
@@ -334,6 +366,55 @@ address_spaces:
         movl    0xc0000000 + SCRATCH_PA, %eax
         movl    %eax, results + 16
         POWER_OFF 8
+
+/* The test writes a fragment of code at guest-physical 0x200000 - 4096; it runs at ring 1, or at ring 3. */
+#define FRAGMENT_PA     0x1ff000
+        .globl  fragment_kernel
+fragment_kernel:
+        BOOT
+        SET_GATE 14, fragment_end, INTERRUPT_GATE
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        jmp     0xc0000000 + FRAGMENT_PA
+        .globl  fragment_user
+fragment_user:
+        BOOT
+        SET_GATE 14, fragment_end, INTERRUPT_GATE
+        SET_GATE 13, fragment_end, INTERRUPT_GATE
+        SET_GATE 6, fragment_end, INTERRUPT_GATE
+        SET_GATE 0x80, fragment_end, TRAP_GATE | DPL3
+        movl    $(FRAGMENT_PA + 5), 0xc0000000 + USER_TABLE_PA
+        TO_USER user_text
+fragment_end:
+        POWER_OFF 1
+
+/* EFLAGS that a guest may not have: it asks for all but NT and TF, by POPF and in a frame that an interrupt takes over. */
+        .globl  wild_flags
+wild_flags:
+        BOOT
+        SET_GATE 32, wild_tick, TRAP_GATE
+        pushl   $0x3fbeff
+        popfl
+        pushfl
+        popl    results
+        movl    $0, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+1:      testl   $0x200, lguest_data + LGUEST_DATA_IRQ_PENDING
+        jz      1b
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        pushl   $0x3ffeff
+        pushl   $LGUEST_KERNEL_CS
+        pushl   $2f
+        movl    %esp, results + 4
+        jmp     send_and_return
+2:      POWER_OFF 9
+wild_tick:
+        movl    %esp, results + 16
+        pushfl
+        popl    results + 8
+        movl    8(%esp), %eax
+        movl    %eax, results + 12
+        movl    $0x202, 8(%esp)
+        iret
 
         .balign 4
 message:

@@ -10,6 +10,7 @@ import { code, symbols } from "./guest.gen.ts"
 const core = new WebAssembly.Module(readFileSync(new URL("../../dist/machine/core.wasm", import.meta.url)))
 const image = Uint8Array.from(Buffer.from(code, "base64"))
 const LOAD = 0x10_0000
+const BOOT_PARAMS = 0x1000
 export const RESULTS = 0x3000
 export const GUEST_BYTES = 0x40_0000
 /** Enough for anything here, and an end for what should not go on. */
@@ -29,7 +30,8 @@ export class TestGuest {
       pae: options.pae ?? false,
     })
     this.hosted.machine.ram.copyIn(this.hosted.guestBase + LOAD, image)
-    this.hosted.device.initialize({ entry: LOAD + symbols[entry], bootParams: 0x1000 })
+    this.write(BOOT_PARAMS, options.pae === true ? 1 : 0)
+    this.hosted.device.initialize({ entry: LOAD + symbols[entry], bootParams: BOOT_PARAMS })
   }
 
   /** Runs until the guest has something for the launcher; idle time passes by itself. */
@@ -43,6 +45,15 @@ export class TestGuest {
       kernel.processor.skip(Math.max(0, until - kernel.now))
       if (kernel.now >= limit) return { kind: "slice" }
     }
+  }
+
+  /** Lets `ns` pass for the host, whatever the guest does. */
+  pass(ns: number): void {
+    const { kernel } = this.hosted
+    const end = kernel.now + ns
+    while (kernel.now < end)
+      if (kernel.drive(end) === "idle")
+        kernel.processor.skip(Math.max(1, Math.min(end, kernel.clock.nextEvent(kernel.now)) - kernel.now))
   }
 
   /** 32-bit word `index` of what the guest left in its results. */
