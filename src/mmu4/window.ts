@@ -60,13 +60,13 @@ export const closeWindow = (s: ShadowState, v: VcpuState): void => {
   }
   s.flushPending = true
   s.flushIfPending()
-  let index = nextChange(s, v, 0)
-  if (index >= 0 && s.tables[gfn] !== 0) {
+  if (s.tables[gfn] !== 0) {
+    // A store that changes nothing counts as well: a table that is being cleared was mostly empty.
     if (countStore(s, gfn) && !s.isActiveRoot(gfn)) {
       s.stats.floods++
       zapTables(s, gfn)
     } else {
-      for (; index >= 0; index = nextChange(s, v, index + 1))
+      for (let index = nextChange(s, v, 0); index >= 0; index = nextChange(s, v, index + 1))
         refreshRange(s, gfn, index * ENTRY_BYTES, ENTRY_BYTES, false)
     }
   }
