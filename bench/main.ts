@@ -37,12 +37,11 @@ const best = <A extends { readonly seconds: number }>(runs: ReadonlyArray<A>): A
   runs.reduce((a, b) => (b.seconds < a.seconds ? b : a))
 
 const format = (row: Row): string => {
-  const number = (value: number) =>
-    value >= 1e6 && row.unit !== "MIPS"
-      ? `${(value / 1e6).toFixed(2)} M`
-      : value >= 1000
-        ? `${(value / 1000).toFixed(1)} k`
-        : value.toFixed(value < 10 ? 3 : 1)
+  const number = (value: number) => {
+    if (row.unit === "MIPS") return value.toFixed(1)
+    if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`
+    return value >= 1000 ? `${(value / 1000).toFixed(1)} k` : value.toFixed(value < 10 ? 3 : 1)
+  }
   const unit = row.unit === "MIPS" || row.unit === "s" || row.unit === "MiB" ? row.unit : `${row.unit}/s`
   const line = `${row.arch.padEnd(7)} ${row.name.padEnd(9)} ${number(row.value).padStart(10)} ${unit.padEnd(26)}`
   return row.v86 === undefined

@@ -1,6 +1,6 @@
 import type { Bus } from "../bus.ts"
 import { Cmos } from "./cmos.ts"
-import { APIC_PAGE, APIC_PAGE_SIZE, LocalApics, type ProcessorPins } from "./localApic.ts"
+import { APIC_PAGE, APIC_PAGE_SIZE, LocalApics, type ProcessorPins } from "./localApics.ts"
 import { PicPair } from "./pic8259.ts"
 import { Pit8254 } from "./pit8254.ts"
 import {

@@ -1,3 +1,6 @@
+import { ApicTimer } from "./apicTimer.ts"
+import type { LocalApics } from "./localApics.ts"
+
 /*
  * The local APIC of each processor (Intel SDM vol. 3, chapter 11, "xAPIC mode"): a page of registers at 0xFEE00000 that
  * every processor sees as its own. It ranks interrupts by vector, has a timer, sends interrupts to other processors, and
@@ -6,9 +9,6 @@
  * The page does not move: IA32_APIC_BASE's address field has no effect. There is no I/O APIC, so no interrupt is
  * level-triggered here and TMR reads 0 but for what software sends itself.
  */
-
-export const APIC_PAGE = 0xfee00000
-export const APIC_PAGE_SIZE = 0x1000
 
 /** Register offsets in the page (table 11-1); each register is 32 bits at a 16-byte boundary. */
 const ID = 0x020
@@ -46,11 +46,11 @@ const LVT_DELIVERY = 0x700
 const LVT_WRITABLE = [0x300ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff]
 
 /** Delivery modes, in bits 10..8 of ICR and LVT. */
-const FIXED = 0
-const LOWEST = 1
-const NMI = 4
-const INIT = 5
-const SIPI = 6
+export const FIXED = 0
+export const LOWEST = 1
+export const NMI = 4
+export const INIT = 5
+export const SIPI = 6
 const EXTINT = 7
 
 const ICR_LOGICAL = 0x800
@@ -65,15 +65,6 @@ const SHORT_OTHERS = 3
 const ERROR_SEND_VECTOR = 0x20
 const ERROR_RECEIVE_VECTOR = 0x40
 const ERROR_REGISTER = 0x80
-
-/** What the APICs do to the processors. */
-export interface ProcessorPins {
-  setIntr(cpu: number, level: boolean): void
-  nmi(cpu: number): void
-  init(cpu: number): void
-  /** Start-up IPI: begin in real mode at vector * 4096. */
-  startUp(cpu: number, vector: number): void
-}
 
 /** Number of the highest bit set in the 256-bit register at `r`, or -1. */
 const highest = (r: Uint32Array): number => {
@@ -97,12 +88,7 @@ export class LocalApic {
   private esr = 0
   private icrLow = 0
   private icrHigh = 0
-  private divideRegister = 0
-  private initial = 0
-  /** Nanosecond at which the timer's initial count was written; the timer counts 1 GHz, divided. */
-  private started = 0
-  /** Nanosecond up to which expiries have been delivered. */
-  private expiredUntil = 0
+  private readonly timer = new ApicTimer()
   /** Level on LINT0: the 8259's INTR. */
   private lint0 = false
   private intr = false
@@ -120,7 +106,7 @@ export class LocalApic {
     this.tmr.fill(0)
     this.lvt.fill(LVT_MASKED)
     this.tpr = this.ldr = this.errors = this.esr = this.icrLow = this.icrHigh = 0
-    this.divideRegister = this.initial = 0
+    this.timer.reset()
     this.dfr = 0xffffffff
     this.svr = 0xff
     this.update()
@@ -217,21 +203,9 @@ export class LocalApic {
   }
 
   // ------------------------------------------------------------------------------------------------- the timer
-  /** Divide configuration register bits 3, 1, 0: 2, 4, 8, 16, 32, 64, 128, 1 (fig. 11-10). */
-  private get divide(): number {
-    const code = (this.divideRegister & 3) | ((this.divideRegister >> 1) & 4)
-    return code === 7 ? 1 : 2 << code
-  }
-
-  private get periodic(): boolean {
-    return (this.lvt[0] & LVT_PERIODIC) !== 0
-  }
-
-  private current(now: number): number {
-    if (this.initial === 0) return 0
-    const counted = Math.floor((now - this.started) / this.divide)
-    if (this.periodic) return this.initial - (counted % this.initial)
-    return Math.max(this.initial - counted, 0)
+  /** The timer runs while its entry is masked, but nobody is told. */
+  private nextExpiry(): number {
+    return this.lvt[0] & LVT_MASKED || !this.enabled ? Infinity : this.timer.nextExpiry()
   }
 
   /** Nanosecond of the timer's next interrupt that the processor would be told of, or Infinity. */
@@ -241,26 +215,11 @@ export class LocalApic {
     return waits || vector >> 4 <= this.ppr() >> 4 ? Infinity : this.nextExpiry()
   }
 
-  private nextExpiry(): number {
-    if (this.initial === 0 || this.lvt[0] & LVT_MASKED || !this.enabled) return Infinity
-    const period = this.initial * this.divide
-    if (!this.periodic) return this.expiredUntil < this.started + period ? this.started + period : Infinity
-    return this.started + (Math.floor((this.expiredUntil - this.started) / period) + 1) * period
-  }
-
   advance(now: number): void {
-    if (now <= this.expiredUntil) return
     const due = this.nextExpiry() <= now
-    this.expiredUntil = now
+    this.timer.advance(now)
     // Expiries while one still waits in IRR are lost: one bit a vector.
     if (due) this.accept(this.lvt[0] & 0xff)
-  }
-
-  /** Restarts the count at `count` now. */
-  private startTimer(count: number, now: number): void {
-    this.initial = count
-    this.started = now
-    this.expiredUntil = now
   }
 
   // ------------------------------------------------------------------------------------------------ registers
@@ -291,11 +250,11 @@ export class LocalApic {
       case ICR_HIGH:
         return this.icrHigh
       case TIMER_INITIAL:
-        return this.initial
+        return this.timer.initial
       case TIMER_CURRENT:
-        return this.current(now)
+        return this.timer.current(now)
       case TIMER_DIVIDE:
-        return this.divideRegister
+        return this.timer.divideRegister
     }
     if (offset >= ISR && offset < TMR) return this.isr[(offset - ISR) >> 4]
     if (offset >= TMR && offset < IRR) return this.tmr[(offset - TMR) >> 4]
@@ -349,15 +308,11 @@ export class LocalApic {
         this.writeLvt((offset - LVT_TIMER) >> 4, value)
         return
       case TIMER_INITIAL:
-        this.startTimer(value >>> 0, now)
+        this.timer.start(value >>> 0, now)
         return
-      case TIMER_DIVIDE: {
-        const left = this.current(now)
-        this.divideRegister = value & 0x0b
-        // Counting goes on at the new rate with what is left.
-        if (this.initial !== 0) this.started = now - (this.initial - left) * this.divide
+      case TIMER_DIVIDE:
+        this.timer.setDivide(value, now)
         return
-      }
       default:
         this.error(ERROR_REGISTER)
     }
@@ -365,6 +320,7 @@ export class LocalApic {
 
   private writeLvt(entry: number, value: number): void {
     this.lvt[entry] = value & LVT_WRITABLE[entry]
+    if (entry === 0) this.timer.periodic = (value & LVT_PERIODIC) !== 0
     if (!this.enabled) this.lvt[entry] |= LVT_MASKED
     this.update()
   }
@@ -406,70 +362,5 @@ export class LocalApic {
     // Cluster: the high nibble names it (15: all), the low nibble its members.
     const cluster = destination >> 4
     return (cluster === 15 || cluster === mine >> 4) && (destination & mine & 15) !== 0
-  }
-}
-
-/** All processors' APICs and the bus between them. */
-export class LocalApics {
-  readonly pins: ProcessorPins
-  readonly count: number
-  private readonly apics: LocalApic[] = []
-  private readonly now: () => number
-
-  constructor(processors: number, now: () => number, pins: ProcessorPins) {
-    this.pins = pins
-    this.count = processors
-    this.now = now
-    for (let id = 0; id < processors; id++) this.apics.push(new LocalApic(id, this))
-    this.apics[0].virtualWire()
-  }
-
-  of(cpu: number): LocalApic {
-    return this.apics[cpu]
-  }
-
-  matches(cpu: number, destination: number, logical: boolean): boolean {
-    return this.apics[cpu].matches(destination, logical)
-  }
-
-  /** Brings a message to one processor. */
-  deliver(cpu: number, delivery: number, vector: number): void {
-    switch (delivery) {
-      case FIXED:
-      case LOWEST:
-        this.apics[cpu].accept(vector)
-        return
-      case NMI:
-        this.pins.nmi(cpu)
-        return
-      case INIT:
-        this.apics[cpu].reset()
-        this.pins.init(cpu)
-        return
-      case SIPI:
-        this.pins.startUp(cpu, vector)
-    }
-  }
-
-  /** Registers are dwords at 16-byte boundaries; a narrower read gives the bytes of one (all else is undefined). */
-  read(cpu: number, offset: number, size: number): number {
-    const value = this.apics[cpu].read(offset & ~0xf, this.now())
-    if (offset & 0xc) return 0
-    const shifted = value >>> (8 * (offset & 3))
-    return size === 4 ? shifted : shifted & ((1 << (8 * size)) - 1)
-  }
-
-  write(cpu: number, offset: number, size: number, value: number): void {
-    if (size === 4 && (offset & 0xf) === 0) this.apics[cpu].write(offset, value, this.now())
-  }
-
-  nextEvent(): number {
-    let next = Infinity
-    for (let cpu = 0; cpu < this.count; cpu++) next = Math.min(next, this.apics[cpu].nextEvent())
-    return next
-  }
-
-  advance(now: number): void {
-    for (let cpu = 0; cpu < this.count; cpu++) this.apics[cpu].advance(now)
   }
 }

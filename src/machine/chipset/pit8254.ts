@@ -13,7 +13,9 @@ export const clocksAt = (ns: number): number => Math.floor((ns * PIT_HZ) / 1e9)
 /** First nanosecond at which `clocks` input clocks have passed. */
 export const timeOfClock = (clocks: number): number => {
   const ns = Math.ceil((clocks * 1e9) / PIT_HZ)
-  return clocksAt(ns) < clocks ? ns + 1 : ns
+  // Both divisions round: the answer may be one off either way.
+  if (clocksAt(ns) < clocks) return ns + 1
+  return ns > 0 && clocksAt(ns - 1) >= clocks ? ns - 1 : ns
 }
 
 /** Control word (port 0x43). */
