@@ -67,12 +67,27 @@ u32 load(struct multiboot_info *info)
 		*(u32 *)(bp + 0x218) = mods[1].start;
 		*(u32 *)(bp + 0x21c) = mods[1].end - mods[1].start;
 	}
+	/* mem=N: pretend that the machine has N MiB. The initramfs then goes to the end of them. */
+	u64 limit = ~0ull;
+	for (const char *c = CMDLINE; *c; c++)
+		if (c[0] == 'm' && c[1] == 'e' && c[2] == 'm' && c[3] == '=')
+			for (limit = 0, c += 4; *c >= '0' && *c <= '9'; c++)
+				limit = limit * 10 + ((u64)(*c - '0') << 20);
+	u32 size = *(u32 *)(bp + 0x21c), top = (u32)limit - ((size + 4095) & ~4095u);
+	if (limit != ~0ull) {
+		copy(top, (u8 *)mods[1].start, size);
+		*(u32 *)(bp + 0x218) = top;
+	}
 	u8 *e = bp + 0x2d0;
 	for (u32 at = info->mmap_addr; at < info->mmap_addr + info->mmap_length;) {
 		struct mmap_entry *m = (void *)at;
-		copy((u32)e, (u8 *)&m->addr, 20);
-		e += 20;
-		bp[0x1e8]++;
+		if (m->addr < limit) {
+			copy((u32)e, (u8 *)&m->addr, 20);
+			if (m->addr + m->length > limit)
+				*(u64 *)(e + 8) = limit - m->addr;
+			e += 20;
+			bp[0x1e8]++;
+		}
 		at += m->size + 4;
 	}
 	/* 4 GiB mapped to themselves with 2 MiB pages: PML4, PDPT, four directories. */
