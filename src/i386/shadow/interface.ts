@@ -62,6 +62,8 @@ export interface ShadowCounts {
   /** Last-level tables now, and ever made. */
   tables: number
   tablesMade: number
+  /** Roots that have frames. */
+  roots: number
   newRoots: number
   /** Directories that had no root and got one; roots thrown out for one. */
   rootsMade: number

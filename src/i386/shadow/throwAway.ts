@@ -72,6 +72,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     faults: { fill: 0, dirty: 0, guest: 0, mmio: 0, kill: 0 },
     tables: 0,
     tablesMade: 0,
+    roots: 0,
     newRoots: 0,
     rootsMade: 0,
     rootsEvicted: 0,
@@ -122,6 +123,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
       }
       frames.push(hfn)
     }
+    this.counts.roots++
     root.frames = frames
     root.cr3 = this.format.linkRoot(memory, frames)
     this.writeEntry(this.format.shadowDirectory(frames, SWITCHER_ADDR), this.switcherTable | DIRECTORY_FLAGS)
@@ -452,6 +454,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     for (const root of this.roots) {
       this.release(root, 0, SWITCHER_ADDR)
       for (const hfn of root.frames) allocator.release(hfn)
+      if (root.frames.length > 0) this.counts.roots--
       root.frames = []
       root.pgd = NO_PGD
     }

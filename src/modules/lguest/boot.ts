@@ -57,6 +57,9 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     shadowLimit: SHADOW_LIMIT,
   })
   const { counts } = device.guest.shadow
+  // By level of the hardware's: page tables, directories, and with PAE the table above them.
+  const upper = (roots: number): Record<string, number> =>
+    config.pae === true ? { 2: 4 * roots, 3: roots } : { 2: roots }
   return {
     machine,
     kernel: host.kernel,
@@ -64,8 +67,8 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     guestBase: HOST_BYTES,
     shadowReport: () => ({
       faults: { ...counts.faults },
-      pages: { 1: counts.tablesMade, 2: counts.rootsMade },
-      pagesAlive: { 1: counts.tables, 2: counts.rootsMade - counts.rootsEvicted },
+      pages: { 1: counts.tablesMade, ...upper(counts.roots) },
+      pagesAlive: { 1: counts.tables, ...upper(counts.roots) },
     }),
     hypercallNames: HYPERCALL_NAMES,
   }
