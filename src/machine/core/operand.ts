@@ -54,7 +54,9 @@ export function src<T>(ip: usize): T {
 // @ts-ignore: decorator
 @inline
 export function imm<T>(ip: usize): T {
-  return <T>load<i32>(ip, R.R_IMM);
+  if (sizeof<T>() == 8) return <T>load<i32>(ip, R.R_IMM);
+  // Not through i32: Binaryen turns a signed load that is then zero-extended into one that extends the sign.
+  return load<T>(ip, R.R_IMM);
 }
 
 // @ts-ignore: decorator
