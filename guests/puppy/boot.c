@@ -84,9 +84,9 @@ __attribute__((used, noreturn)) void start_kernel(void)
 	pv_patch();
 	kernel_map_init();
 	page_init();
+	sched_init();
 	trap_init();
 	time_init();
-	sched_init();
 	fs_init();
 	devices_init();
 	procfs_init();

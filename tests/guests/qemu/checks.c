@@ -291,7 +291,7 @@ static void check_memory(void)
 	expect("and zero again", ((volatile char *)brk)[99999], 0);
 	expect("a deep stack", deep(2000), 2000);
 	/* With less memory than the stack may have, memory runs out first. */
-	expect("too deep a stack", in_child(overflow), free_pages() < 4096 ? SIGKILL : SIGSEGV);
+	expect("too deep a stack", in_child(overflow), free_pages() < 2100 ? SIGKILL : SIGSEGV);
 	expect("an absurd mapping", MAP_FAILED(map(-1ul & ~4095ul, 3)), 1);
 	expect("an empty mapping", map(0, 3), -EINVAL);
 	ulong before = free_pages();
