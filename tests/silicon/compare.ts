@@ -114,6 +114,9 @@ const unspecified = (t: Template, real: number, ours: number, fields: ReadonlyAr
   // Which slot of the frame is read first.
   const frame = t.mnemonic.startsWith("iret") || t.mnemonic === "retf"
   if (frame && real === PAGE_FAULT && ours === PAGE_FAULT) return only("cr2")
+  // Whether CALL pushes before it looks at its target.
+  if (t.mnemonic === "call" && (real === PAGE_FAULT || real === STACK_FAULT) && ours === GENERAL_PROTECTION)
+    return only("vector", "error", "cr2")
   // Whether the outer stack is read before the selector that needs it is refused.
   if (t.mnemonic === "retf" && (real === PAGE_FAULT || real === STACK_FAULT) && ours === GENERAL_PROTECTION)
     return only("vector", "error", "cr2")

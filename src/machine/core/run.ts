@@ -60,7 +60,7 @@ import {
 import { address, dst, imm, inSegment, read, readStack, setDst, src, sum, write, writeStack } from "./operand";
 import { doubleShiftCl, doubleShiftI, sarRI, shiftRmCl, shiftRmI, shlRI, shrRI } from "./shift";
 import { enterFrame, leave, popM, popR, popa, pushFlags, pushI, pushRm, pushSegment, pusha } from "./stack";
-import { BLOCK_RIP, BUDGET, BUDGET_MARK, CURRENT, EFLAGS, EXIT_REASON, FAULT_VECTOR, GATE_LEFT, GPR, NONE, RIP, SEG_SS } from "./state";
+import { BLOCK_RIP, BUDGET, BUDGET_MARK, CURRENT, EFLAGS, EXIT_REASON, FAULT_VECTOR, GATE_LEFT, GPR, IDLE_TICKS, NONE, RIP, SEG_SS } from "./state";
 import { cmps, ins, lods, movs, outs, scas, stos } from "./string";
 import { system } from "./system";
 import { isCanonical } from "./tlb";
@@ -131,6 +131,10 @@ function recover(): void {
     store<u32>(cpu, 0, CURRENT);
   }
   count(0);
+  // A fault costs a tick of time and one of the budget: a guest that only faults must come to an end as well.
+  store<i64>(cpu, load<i64>(cpu, BUDGET) - 1, BUDGET);
+  store<i64>(cpu, load<i64>(cpu, BUDGET_MARK) - 1, BUDGET_MARK);
+  store<u64>(cpu, load<u64>(cpu, IDLE_TICKS) + 1, IDLE_TICKS);
   deliverPendingFault();
 }
 
@@ -138,12 +142,12 @@ function recover(): void {
  * Runs until `budget` instructions have been executed or something else ends it; returns EXIT_*. When a fault has been
  * thrown out of it, it is to be called again and goes on with what is left of its budget, whatever it is given.
  */
-export function run(budget: i64): i32 {
+export function run(budget: f64): i32 {
   let passing = false;
   if (load<u32>(cpu, FAULT_VECTOR) != <u32>NONE) recover();
   else {
-    store<i64>(cpu, budget, BUDGET);
-    store<i64>(cpu, budget, BUDGET_MARK);
+    store<i64>(cpu, <i64>budget, BUDGET);
+    store<i64>(cpu, <i64>budget, BUDGET_MARK);
     store<u32>(cpu, 0, CURRENT);
     passing = load<u64>(cpu, GATE_LEFT) == load<u64>(cpu, RIP);
     store<u64>(cpu, ~(<u64>0), GATE_LEFT);
