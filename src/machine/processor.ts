@@ -8,7 +8,7 @@ import * as S from "./core/state.ts"
 
 interface CoreExports {
   reset(): void
-  run(budget: bigint): number
+  run(budget: number): number
   flushTlb(global: number): void
   invalidate(linear: bigint): void
   flags(): bigint
@@ -101,14 +101,13 @@ export class Processor {
     this.exports.reset()
   }
 
-  /** Runs until the budget of instructions is spent or something ends it; returns EXIT_*. */
+  /** Runs until the budget of instructions (at most 2^53) is spent or something ends it; returns EXIT_*. */
   run(budget: number): number {
-    const start = this.instructions
     for (;;) {
       try {
-        return this.exports.run(BigInt(budget - (this.instructions - start)))
+        return this.exports.run(budget)
       } catch (thrown) {
-        // The fault is recorded in the state; the next call of run delivers it first.
+        // The fault is recorded in the state; the next call delivers it first, and goes on with what is left of the budget.
         if (thrown !== FAULT) throw thrown
       }
     }

@@ -162,7 +162,7 @@ class Fuzzer {
     this.processor = this.machine.processors[0]!
     // Each fault re-enters `run` once: a machine that does nothing but fault would spin there for ever.
     const { exports } = this.processor
-    const counted = { ...exports, run: (budget: bigint) => this.enter(() => exports.run(budget)) }
+    const counted = { ...exports, run: (budget: number) => this.enter(() => exports.run(budget)) }
     Object.defineProperty(this.processor, "exports", { value: counted })
 
     const { buffer } = this.machine.memory
