@@ -47,6 +47,9 @@ export class VirtualCpu implements VcpuRunner {
   stackSegment = 0
   stackPointer = 0
   private stackPages = 0
+  /** Whether all of its pages are in the shadow, and the address of one that is not. */
+  private pinned = false
+  private unpinned = 0
   /** Address of the guest's one IRET that must not be interrupted in the ordinary way. */
   noirqIret = 0
   /** Virtual interrupts raised and not delivered. */
@@ -93,8 +96,7 @@ export class VirtualCpu implements VcpuRunner {
     if (this.halted) return this.sleep()
     const { guest, host, registers } = this
     const { ram, log, now } = host.kernel
-    // Making room for one page of the stack may throw the other one away, but not twice.
-    for (let i = 0; i < 2 && this.stackSegment !== 0 && guest.shadow.takeDisturbed(); i++) this.pinStack()
+    if (this.stackSegment !== 0) this.keepStackMapped()
     host.loadGuestTables(guest.gdt, guest.idt, guest.tablesChanged, this.stackSegment, this.stackPointer)
     guest.tablesChanged = false
     registers.trapNumber = TRAP_IN_SWITCHER
@@ -154,7 +156,11 @@ export class VirtualCpu implements VcpuRunner {
         if (this.taskSwitched) this.reflectTrap(vector, 0)
         return
       case DOUBLE_FAULT:
-        kill("a double fault")
+        kill(
+          this.pinned
+            ? "a double fault"
+            : `a double fault: nothing is mapped at 0x${this.unpinned.toString(16)}, its kernel's stack`,
+        )
         return
       default:
         this.reflectTrap(vector, r.errorCode)
@@ -279,19 +285,31 @@ export class VirtualCpu implements VcpuRunner {
     this.stackSegment = ss
     this.stackPointer = esp
     this.stackPages = pages
-    this.pinStack()
+    this.unpinned = 0
+    this.pinned = false
   }
 
   /**
    * A direct trap pushes its frame without asking the host: if its stack were not in the shadow, the page fault would find
-   * no stack either, and that is a double fault, which "is deeply unfair" as lguest put it.
+   * no stack either, and that is a double fault, which "is deeply unfair" as lguest put it. lguest killed a guest at once for
+   * a stack that it had not mapped; here that is its own affair until it runs a process.
    */
+  private keepStackMapped(): void {
+    const { shadow } = this.guest
+    // Making room for one page of the stack may throw the other one away, but not twice.
+    for (let i = 0; i < 2 && (shadow.takeDisturbed() || !this.pinned); i++) this.pinStack()
+    if (!this.pinned && (this.registers.cs & 3) !== GUEST_PL)
+      kill(`a process runs, but the kernel's stack at 0x${this.unpinned.toString(16)} is not mapped for writing`)
+  }
+
   private pinStack(): void {
     const base = this.guest.gdt.base(this.stackSegment)
+    this.pinned = true
     for (let i = 0; i < this.stackPages; i++) {
       const gva = (base + this.stackPointer - 1 - i * 4096) >>> 0
-      if (this.guest.shadow.kernelPage(gva, true) < 0)
-        kill(`the stack page at 0x${gva.toString(16)} is not mapped for writing`)
+      if (this.guest.shadow.kernelPage(gva, true) >= 0) continue
+      this.pinned = false
+      this.unpinned = gva
     }
   }
 
