@@ -27,6 +27,7 @@ export class TerminalSession {
   written = 0
   /** All input has been taken, and no more will come. */
   private closed = false
+  private column0 = true
   private input: Buffer[] = []
   private inputBytes = 0
   private output: Uint8Array[] = []
@@ -91,6 +92,8 @@ export class TerminalSession {
   }
 
   close(): void {
+    // What is said after the guest's last words begins on a line of its own.
+    if (process.stdout.isTTY === true && !this.column0 && this.failure?.by !== "SIGHUP") process.stdout.write("\n")
     for (const undo of this.undo.splice(0).reverse()) undo()
     // Errors that are still on their way have nobody left to tell.
     process.stdout.on("error", () => undefined)
@@ -151,7 +154,11 @@ export class TerminalSession {
 
   /** Sends what was written. False: whoever reads us is slow, so wait for a change. */
   flush(): boolean {
-    if (this.output.length > 0) process.stdout.write(Buffer.concat(this.output.splice(0)))
+    if (this.output.length > 0) {
+      const bytes = Buffer.concat(this.output.splice(0))
+      this.column0 = bytes.at(-1) === NEWLINE
+      process.stdout.write(bytes)
+    }
     return !process.stdout.writableNeedDrain
   }
 
