@@ -266,14 +266,13 @@ export class HostI386 {
     return task
   }
 
-  /** Copies a guest's descriptors to this processor if they have changed or another guest ran here; also its stack. */
-  loadGuestTables(gdt: GuestGdt, idt: GuestIdt, changed: boolean, ss: number, esp: number): void {
+  /** Copies to this processor what has changed of a guest's descriptors, all if another guest ran here; and its stack. */
+  loadGuestTables(gdt: GuestGdt, idt: GuestIdt, ss: number, esp: number): void {
     const { ram } = this.machine
-    if (changed || this.lastGuest !== gdt) {
-      this.lastGuest = gdt
-      copyGdt(ram, this.statePa, gdt)
-      copyIdt(ram, this.statePa, idt)
-    }
+    const other = this.lastGuest !== gdt
+    this.lastGuest = gdt
+    if (gdt.takeChanged() || other) copyGdt(ram, this.statePa, gdt)
+    if (idt.takeChanged() || other) copyIdt(ram, this.statePa, idt)
     writeKernelStack(ram, this.statePa, ss, esp)
   }
 

@@ -60,6 +60,7 @@ export const isDirectVector = (vector: number): boolean =>
 export class GuestIdt {
   private readonly lo = new Uint32Array(IDT_ENTRIES)
   private readonly hi = new Uint32Array(IDT_ENTRIES)
+  private changed = true
 
   /**
    * Takes over what is harmless of a gate: address, P, DPL, type; the selector is always the guest kernel's. False: it is a
@@ -67,6 +68,7 @@ export class GuestIdt {
    */
   load(vector: number, lo: number, hi: number): boolean {
     if (isHostsVector(vector)) return true
+    this.changed = true
     if (!gatePresent(hi)) {
       this.lo[vector] = 0
       this.hi[vector] = 0
@@ -77,6 +79,13 @@ export class GuestIdt {
     this.lo[vector] = gateLo(GUEST_KERNEL_CS, lo)
     this.hi[vector] = (hi & (0xffff0000 | GATE_FLAGS)) >>> 0
     return true
+  }
+
+  /** True once after a change: the copies on processors are out of date. */
+  takeChanged(): boolean {
+    const changed = this.changed
+    this.changed = false
+    return changed
   }
 
   present(vector: number): boolean {

@@ -94,6 +94,8 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   private leafLo = 0
   private rights = 0
   private gfn = 0
+  /** The fault served last found an entry that was too narrow, and not none. */
+  private replaced = false
 
   /** Throws a RangeError when there is not even memory for one root. */
   constructor(format: TableFormat, config: ShadowConfig) {
@@ -159,7 +161,6 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
 
   private kill(reason: string): typeof KILL {
     this.reason = reason
-    this.counts.faults.kill++
     return KILL
   }
 
@@ -214,6 +215,17 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   // ------------------------------------------------------------------------------------------------------ the faults
   pageFault(gva: number, error: number): Outcome {
     const { faults } = this.counts
+    const outcome = this.serve(gva, error)
+    if (outcome === GUEST_FAULT) faults.guest++
+    else if (outcome === MMIO) faults.mmio++
+    else if (outcome === KILL) faults.kill++
+    else if (this.replaced) faults.dirty++
+    else faults.fill++
+    return outcome
+  }
+
+  /** What a fault means, and its repair. Whoever acts in the guest's name comes here too, uncounted. */
+  private serve(gva: number, error: number): Outcome {
     const access = error & (PF_WRITE | PF_USER)
     // Here the guest has nothing, whatever its tables say.
     if (gva >= SWITCHER_ADDR) return this.deny(access)
@@ -238,8 +250,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     }
     const at = this.entry(this.current, gva)
     if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
-    if ((memory.read32(at) & PTE_P) !== 0) faults.dirty++
-    else faults.fill++
+    this.replaced = (memory.read32(at) & PTE_P) !== 0
     this.writeEntry(at, this.shadowEntry(hpa))
     return FIXED
   }
@@ -258,7 +269,6 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
 
   private deny(error: number): Outcome {
     this.faultError = error
-    this.counts.faults.guest++
     return GUEST_FAULT
   }
 
@@ -266,7 +276,6 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     const { begin, end } = this.config.window
     if (gpa >= begin && gpa < end) {
       this.mmio = gpa
-      this.counts.faults.mmio++
       return MMIO
     }
     return this.kill(`page frame ${hex(Math.floor(gpa / 4096))}, mapped at ${hex(gva)}, is not in the guest's memory`)
@@ -283,7 +292,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     }
     const at = this.entry(this.current, gva)
     if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
-    this.counts.faults.fill++
+    this.replaced = false
     this.writeEntry(at, (hpa & ~0xfff) | PTE_P | PTE_W | PTE_A | PTE_D)
     return FIXED
   }
@@ -293,7 +302,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     if (gva >= SWITCHER_ADDR) return -1
     let at = this.existing(this.current, gva)
     if (at < 0 || (this.config.memory.read32(at) & need) !== need) {
-      if (this.pageFault(gva, write ? PF_WRITE : 0) !== FIXED) return -1
+      if (this.serve(gva, write ? PF_WRITE : 0) !== FIXED) return -1
       at = this.existing(this.current, gva)
     }
     return ((this.config.memory.read32(at) & 0xfffff000) >>> 0) + (gva & 0xfff)

@@ -30,8 +30,6 @@ export class Guest {
   readonly gdt = new GuestGdt()
   readonly idt = new GuestIdt()
   readonly shadow: Shadow
-  /** The descriptors have changed since they were copied to a processor. */
-  tablesChanged = true
   private readonly host: HostI386
   private readonly startNs: number
 

@@ -99,7 +99,6 @@ const functions: Record<LhcallName, HypercallFunction> = {
     if (vector > 255) kill(`a handler for vector ${hex(vector)}`)
     if (!v.guest.idt.load(vector, a[1]!, a[2]!))
       kill(`a gate for vector ${vector} that is neither an interrupt gate nor a trap gate: ${hex(a[2]!)}`)
-    v.guest.tablesChanged = true
   },
 
   SET_STACK: (v, a) => {
@@ -135,13 +134,11 @@ const functions: Record<LhcallName, HypercallFunction> = {
       const at = v.guest.base + gpa + 8 * i
       v.guest.gdt.load(GDT_TLS_MIN + i, ram.read32(at), ram.read32(at + 4))
     }
-    v.guest.tablesChanged = true
   },
 
   LOAD_GDT_ENTRY: (v, a) => {
     if (a[0]! >= GDT_ENTRIES) kill(`descriptor ${hex(a[0]!)}, but the table has ${GDT_ENTRIES}`)
     v.guest.gdt.load(a[0]!, a[1]!, a[2]!)
-    v.guest.tablesChanged = true
   },
 
   /** Nothing to do either: interrupts are delivered on the way back. */
