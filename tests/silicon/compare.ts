@@ -15,6 +15,8 @@ const STACK_FAULT = 12
 const GENERAL_PROTECTION = 13
 const PAGE_FAULT = 14
 const RCX = 1
+const RSI = 6
+const RDI = 7
 
 /** The status flags that the manuals leave undefined for this very case. */
 const undefinedFlags = (t: Template, tests: DataView, index: number): number => {
@@ -101,7 +103,9 @@ export const differences = (
   if ((native[at + word(f.error)]! | kernelHalf) !== (simulated[at + word(f.error)]! | kernelHalf)) out.push("error")
   if (vector === PAGE_FAULT && (differ(word(f.cr2)) || differ(word(f.cr2) + 1))) out.push("cr2")
   if (differ(word(f.diffs)) || differ(word(f.hash)) || differ(word(f.hash) + 1)) out.push("memory")
-  return out.length > 0 && unspecified(t, vector, simulated[at + word(f.vector)]! & 0xffff, out) ? [] : out
+  if (out.length === 0) return out
+  const ours = simulated[at + word(f.vector)]! & 0xffff
+  return unspecified(t, vector, ours, out) || (t.repeats && shortOverlap(t, tests, index, out)) ? [] : out
 }
 
 /** Differences in what no manual specifies: the order of accesses and checks within long microcoded instructions. */
@@ -118,9 +122,20 @@ const unspecified = (t: Template, real: number, ours: number, fields: ReadonlyAr
   if (t.mnemonic === "call" && (real === PAGE_FAULT || real === STACK_FAULT) && ours === GENERAL_PROTECTION)
     return only("vector", "error", "cr2")
   // Whether the outer stack is read before the selector that needs it is refused.
-  if (t.mnemonic === "retf" && (real === PAGE_FAULT || real === STACK_FAULT) && ours === GENERAL_PROTECTION)
+  if (t.mnemonic === "retf" && (real === PAGE_FAULT || real === STACK_FAULT) && ours !== STEPPED)
     return only("vector", "error", "cr2")
   return false
+}
+
+/**
+ * REP MOVSW, MOVSD and MOVSQ whose source and target are less than one element apart: the real processor's short moves read
+ * ahead of what they have written.
+ */
+const shortOverlap = (t: Template, tests: DataView, index: number, fields: ReadonlyArray<string>): boolean => {
+  if (!/^movs[wdq]$/.test(t.mnemonic) || !fields.every((name) => name === "memory")) return false
+  const gpr = (r: number) => tests.getBigUint64(index * TEST.size + TEST.fields.gpr.offset + 8 * r, true)
+  const distance = BigInt.asIntN(8 * t.addressSize, gpr(RDI) - gpr(RSI))
+  return distance !== 0n && distance > -8n && distance < 8n
 }
 
 const hex = (v: bigint | number) => `0x${v.toString(16)}`
