@@ -11,6 +11,7 @@ void irq_register(int irq, void (*handler)(struct pt_regs *))
 	for (int i = 0; i < SHARERS; i++)
 		if (!handlers[irq][i]) {
 			handlers[irq][i] = handler;
+			trap_open_irq(irq);
 			pv_ops.irq_enable_line(irq);
 			return;
 		}

@@ -99,13 +99,17 @@ __attribute__((used)) long trap_handler(struct pt_regs *regs, ulong vector)
 
 static void (*stub(int vector))(void) { return (void (*)(void))(trap_stubs + 16 * vector); }
 
+void trap_open_irq(int irq) { pv_ops.set_gate(FIRST_EXTERNAL_VECTOR + irq, stub(FIRST_EXTERNAL_VECTOR + irq), 0, false); }
+
 void trap_init(void)
 {
 	for (int v = 0; v < FIRST_EXTERNAL_VECTOR; v++)
 		if (v != 15 && v != 31)
 			pv_ops.set_gate(v, stub(v), v == 3 || v == 4 ? 3 : 0, false);
-	for (int v = FIRST_EXTERNAL_VECTOR; v < FIRST_EXTERNAL_VECTOR + EXTERNAL_VECTORS; v++)
-		pv_ops.set_gate(v, stub(v), 0, false);
+	/* Bare hardware may interrupt on a line that nobody asked for; a hypervisor does not, and each gate is a hypercall. */
+	if (pv_ops.has_ports)
+		for (int irq = 0; irq < EXTERNAL_VECTORS; irq++)
+			trap_open_irq(irq);
 #ifndef __x86_64__
 	pv_ops.set_gate(SYSCALL_VECTOR, syscall_entry, 3, true);
 #endif

@@ -75,7 +75,7 @@ describe.skipIf(reason !== undefined)("puppy under QEMU", () => {
       ["the virtio console", "128", "", virtio] as const,
       ["4 MiB of memory", "128", "mem=4", serial] as const,
       // i386: some of it lies outside the kernel's direct map.
-      ...(arch === "i386" ? [["1 GiB of memory", "1024", "", serial] as const] : []),
+      ...(arch === "i386" ? [["1 GiB of memory", "1024", "mem=1000", serial] as const] : []),
     ])("keeps its promises with %s", { timeout: 90_000 }, async (_, memory, append, devices) => {
       const console = await boot(arch, memory, append, devices)
       expect(failures(console)).toEqual([])

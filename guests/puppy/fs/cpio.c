@@ -88,10 +88,6 @@ void cpio_unpack(ulong pa, ulong size)
 
 	if (pa + size < pa || (pa + size - 1) >> PAGE_SHIFT >= mem_pfns)
 		panic("initramfs at %lx, %lu bytes, is not in memory", pa, size);
-#ifndef __x86_64__
-	if (pa + size > LOWMEM_MAX)
-		panic("initramfs at %lx is above the %lu MiB that the kernel maps", pa, LOWMEM_MAX / MiB);
-#endif
 	start = p = pa_to_va(pa);
 	end = p + size;
 	for (;;) {

@@ -137,20 +137,27 @@ static struct inode *walk(struct inode *at, const char *path, bool follow, bool 
 /* Replaces a symbolic link by what it names. */
 static struct inode *follow_link(struct inode *dir, struct inode *link, int links, int *err)
 {
-	char target[256];
-	long n;
+	struct inode *found = NULL;
+	char *target;
 
 	if (links >= MAX_LINKS) {
 		*err = -ELOOP;
 		return NULL;
 	}
-	n = inode_read(link, 0, target, sizeof(target) - 1);
-	if (n <= 0) {
-		*err = -ENOENT;
+	/* Not on the stack: links to links come back here, and the kernel's stack is small. */
+	target = kmalloc(256);
+	if (!target) {
+		*err = -ENOMEM;
 		return NULL;
 	}
-	target[n] = 0;
-	return walk(inode_get(*target == '/' ? root_inode : dir), target, true, false, NULL, links + 1, err);
+	long n = inode_read(link, 0, target, 255);
+	target[max(n, 0l)] = 0;
+	if (n > 0)
+		found = walk(inode_get(*target == '/' ? root_inode : dir), target, true, false, NULL, links + 1, err);
+	else
+		*err = -ENOENT;
+	kfree(target);
+	return found;
 }
 
 /* Consumes the reference to `at`. With `parent` it stops before the last part and copies that to `last`. */

@@ -132,5 +132,6 @@ void clock_rearm(bool idle);
 
 /* irq.c, trap.c */
 void trap_init(void);
+void trap_open_irq(int irq);
 void irq_register(int irq, void (*handler)(struct pt_regs *));
 void do_irq(struct pt_regs *regs, int irq);

@@ -173,6 +173,24 @@ static ulong find_hole(ulong pages)
 	return 0;
 }
 
+/*
+ * Boot loaders like to put the initramfs at the end of memory, which on i386 may be outside the direct map: then it is
+ * copied to where the kernel can read it at any time.
+ */
+static void bring_initrd_down(void)
+{
+	ulong pages = (boot.initrd_size + PAGE_SIZE - 1) >> PAGE_SHIFT, from = boot.initrd_start >> PAGE_SHIFT;
+
+	if (!pages || from + pages <= low_pfns || from + pages > mem_pfns)
+		return;
+	ulong to = find_hole(pages);
+	if (!to)
+		panic("not enough low memory for an initramfs of %lu KiB", pages * 4);
+	for (ulong i = 0; i < pages; i++)
+		copy_page(to + i, from + i);
+	boot.initrd_start = (to << PAGE_SHIFT) + (boot.initrd_start & ~PAGE_MASK);
+}
+
 void page_init(void)
 {
 	ulong map_pages = (mem_pfns * sizeof(struct page) + PAGE_SIZE - 1) >> PAGE_SHIFT;
@@ -184,6 +202,7 @@ void page_init(void)
 #endif
 	reserved[0] = (struct range){ 0, 1 }; /* frame 0 means "none" */
 	reserved[3] = (struct range){ 1 * MiB >> PAGE_SHIFT, early_next >> PAGE_SHIFT }; /* image, page tables */
+	bring_initrd_down();
 	reserved[1] = (struct range){ boot.initrd_start >> PAGE_SHIFT,
 				      (boot.initrd_start + boot.initrd_size + PAGE_SIZE - 1) >> PAGE_SHIFT };
 	ulong map_start = find_hole(map_pages);

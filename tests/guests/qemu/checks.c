@@ -151,7 +151,7 @@ static void privileged_cli(void) { __asm__ volatile("cli"); }
 static void privileged_hlt(void) { __asm__ volatile("hlt"); }
 static void privileged_cr3(void) { __asm__ volatile("mov %%cr3,%0; mov %0,%%cr3" ::"r"(0ul)); }
 static void privileged_port(void) { __asm__ volatile("outb %%al,$0x80" ::"a"(0)); }
-static void bad_selector(void) { __asm__ volatile("movl %0,%%ds" ::"r"(0x68)); }
+static void bad_selector(void) { __asm__ volatile("movl %0,%%ds" ::"r"(0x10)); }
 static void floating(void) { __asm__ volatile("fninit"); }
 static void single_step(void) { __asm__ volatile("pushf\n\torl $0x100,(%%esp)\n\tpopf\n\tnop" ::: "memory", "cc"); }
 static void int_kernel(void) { __asm__ volatile("int $14"); }
@@ -170,7 +170,9 @@ static void check_faults(void)
 	expect("mov cr3", in_child(privileged_cr3), SIGSEGV);
 	expect("out", in_child(privileged_port), SIGSEGV);
 	expect("kernel selector", in_child(bad_selector), SIGSEGV);
-	expect("floating point", in_child(floating), SIGFPE);
+	/* Not available, or not there at all. */
+	int status = in_child(floating);
+	expect("floating point", status == SIGFPE || status == SIGILL, 1);
 	expect("int 14 by hand", in_child(int_kernel), SIGSEGV);
 #ifndef __x86_64__
 	expect("single step", in_child(single_step), SIGTRAP);
