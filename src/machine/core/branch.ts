@@ -3,10 +3,11 @@ import { V_GP } from "./arch";
 import { pause } from "./counters";
 import { raise } from "./fault";
 import { condition, zero } from "./flags";
-import { readRm } from "./operand";
+import { probe } from "./memory";
+import { readRm, stackAddress, stackWidth } from "./operand";
 import { peek, push, release } from "./stack";
 import * as R from "./record";
-import { BLOCK_RIP, GPR, MODE, MODE_64, SEG, SEG_CS, SEG_LIMIT, SEG_STRIDE } from "./state";
+import { BLOCK_RIP, GPR, MODE, MODE_64, SEG, SEG_CS, SEG_LIMIT, SEG_SS, SEG_STRIDE } from "./state";
 import { isCanonical } from "./tlb";
 
 /*
@@ -25,9 +26,7 @@ function cut<T>(target: u64): u64 {
 
 /** Raises #GP(0) unless RIP may become `target`. */
 export function checkTarget(ip: usize, target: u64): void {
-  if (load<u32>(cpu, MODE) == MODE_64) {
-    if (isCanonical(target)) return;
-  } else if (target <= <u64>load<u32>(cpu + SEG_CS * SEG_STRIDE, SEG + SEG_LIMIT)) return;
+  if (isTarget(target)) return;
   pause(ip);
   raise(V_GP, 0);
 }
@@ -74,16 +73,28 @@ export function jmpRm<T>(ip: usize): u64 {
   return to;
 }
 
-/** The return address is stored before the target is looked at; rSP moves when both are good. */
+/** Whether RIP may become `target`. */
+// @ts-ignore: decorator
+@inline
+export function isTarget(target: u64): bool {
+  if (load<u32>(cpu, MODE) == MODE_64) return isCanonical(target);
+  return target <= <u64>load<u32>(cpu + SEG_CS * SEG_STRIDE, SEG + SEG_LIMIT);
+}
+
+/** The target of a call cannot be: #GP(0), unless the return address cannot be pushed either, which comes first. */
+export function badCall(ip: usize, size: u32): void {
+  pause(ip);
+  const width = stackWidth();
+  const mask: u64 = width == 8 ? ~(<u64>0) : width == 4 ? 0xffffffff : 0xffff;
+  probe(stackAddress(ip, (load<u64>(cpu, RSP) - size) & mask, size, true), size, true, SEG_SS);
+  raise(V_GP, 0);
+}
+
 // @ts-ignore: decorator
 @inline
 function pushReturn<T>(ip: usize, to: u64, address: T): void {
-  const before = load<u64>(cpu, RSP);
+  if (!isTarget(to)) badCall(ip, sizeof<T>());
   push<T>(ip, address);
-  const after = load<u64>(cpu, RSP);
-  store<u64>(cpu, before, RSP);
-  checkTarget(ip, to);
-  store<u64>(cpu, after, RSP);
 }
 
 /** CALL rel. */

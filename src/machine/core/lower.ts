@@ -256,6 +256,12 @@ function lowerExtend(ip: usize, signed: bool): void {
   if (!memory) store<u32>(ip, registerOf(1), R.R_SRC);
   const to = sizeOf(0);
   const from = sizeOf(1);
+  if (to == 2 && load<u32>(cpu, R.D_OPCODE) == 0x63) {
+    // MOVSXD to a word reads 32 bits all the same.
+    setSub(ip, 2);
+    setHandler(ip, H.H_MOVX8_16);
+    return;
+  }
   if (to == from) {
     // MOVSXD without REX.W, MOVZX of a word to a word: a plain move.
     setHandler(ip, (memory ? H.H_LOAD : H.H_MOV_RR) + log2(to));

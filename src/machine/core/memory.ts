@@ -16,6 +16,7 @@ import {
   MSR_EFER,
   PENDING_DEBUG,
   SEG_DS,
+  SEG_SS,
   TLB_BASE,
   TLB_GENERATION,
   WATCH,
@@ -23,7 +24,7 @@ import {
 import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC } from "./arch";
 import { raise } from "./fault";
 import { metaAddress } from "./paging";
-import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, mmioPhysical, translateAccess } from "./tlb";
+import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, isCanonical, mmioPhysical, translateAccess } from "./tlb";
 
 /*
  * Loads and stores by linear address. They return or raise; when they raise, nothing has been written.
@@ -134,8 +135,14 @@ function wrote(address: u32): void {
   store<u32>(cpu, 1, CODE_WRITTEN);
 }
 
+/** An access that crosses into non-canonical addresses faults for that before any of it is translated. */
+function checkCanonicalEnd(linear: u64, size: u32, seg: u32): void {
+  if (!isCanonical(linear + size - 1) && isCanonical(linear)) raise(seg == SEG_SS ? V_SS : V_GP, 0);
+}
+
 function loadAccess(linear: u64, size: u32, seg: u32, access: u32, system: bool): u64 {
   const inFirst: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
   if (size <= inFirst) return first != 0 ? loadAt(first, size) : mmioLoad(physical, size);
@@ -154,6 +161,7 @@ function loadAccess(linear: u64, size: u32, seg: u32, access: u32, system: bool)
 
 function storeAccess(linear: u64, value: u64, size: u32, seg: u32, access: u32, system: bool): void {
   const inFirst: u32 = 0x1000 - (<u32>linear & 0xfff);
+  if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
   if (size <= inFirst) {
@@ -208,8 +216,10 @@ function translateWriteSlow(linear: u64, size: u32, seg: u32): usize {
 /** Raises the faults that an access of `size` bytes (at most a page) would raise with the rights of CPL. */
 export function probe(linear: u64, size: u32, write: bool, seg: u32): void {
   const access = rights() | (write ? PF_WRITE : 0);
+  const crosses = (<u32>linear & 0xfff) + size > 0x1000;
+  if (crosses) checkCanonicalEnd(linear, size, seg);
   translateAccess(linear, access, seg);
-  if ((<u32>linear & 0xfff) + size > 0x1000) translateAccess(nextPage(linear, false), access, seg);
+  if (crosses) translateAccess(nextPage(linear, false), access, seg);
 }
 
 /** The same for an access with supervisor rights. */

@@ -57,8 +57,12 @@ export function selectorOf(ip: usize): u16 {
   return load<u16>(cpu + <usize>load<u8>(ip, R.R_SUB) * SEG_STRIDE, SEG + SEG_SELECTOR);
 }
 
-/** MOVZX and MOVSX of a byte to a word; R_SUB: 1 for sign. */
+/** MOVZX and MOVSX of a byte to a word; R_SUB: 1 for sign; 2 for MOVSXD, which truncates 32 bits. */
 export function extend8To16(ip: usize): void {
+  if (load<u8>(ip, R.R_SUB) == 2) {
+    setDst<u16>(ip, <u16>(isMemory(ip) ? read<u32>(ip, address(ip, 4, false)) : load<u32>(load<u32>(ip, R.R_SRC))));
+    return;
+  }
   const byte = isMemory(ip) ? read<u8>(ip, address(ip, 1, false)) : load<u8>(load<u32>(ip, R.R_SRC));
   setDst<u16>(ip, load<u8>(ip, R.R_SUB) != 0 ? <u16>(<i16>(<i8>byte)) : <u16>byte);
 }

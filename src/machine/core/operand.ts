@@ -1,5 +1,7 @@
 import { cpu } from "./cpu";
+import { V_GP } from "./arch";
 import { pause } from "./counters";
+import { raise } from "./fault";
 import { H_RESYNC } from "./handlers";
 import { loadSlow, probe, storeSlow, translateWrite } from "./memory";
 import * as R from "./record";
@@ -22,7 +24,7 @@ import {
   TLB_BASE,
   TLB_GENERATION,
 } from "./state";
-import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE } from "./tlb";
+import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, isCanonical } from "./tlb";
 
 /*
  * Operands of a record: registers by address, memory by segment, address size and TLB. The fast paths are inlined into
@@ -104,6 +106,11 @@ export function segmented(ip: usize, total: u64, size: u32, write: bool): u64 {
   if (how == R.ADDRESS_32) return inSegment(ip, seg, total & 0xffffffff, size, write);
   if (how == R.ADDRESS_16) return inSegment(ip, seg, total & 0xffff, size, write);
   if (how == R.ADDRESS_32_LONG) total &= 0xffffffff;
+  if (!isCanonical(total)) {
+    // Base and offset may well sum up to something canonical, but AMD's processors look at the offset too.
+    pause(ip);
+    raise(V_GP, 0);
+  }
   return seg < <u32>SEG_FS ? total : total + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
 }
 

@@ -23,7 +23,7 @@ import {
 import { cmpxchgMR, cmpxchgRR, lockedBitI, lockedI, lockedR, xaddMR, xaddRR, xchgMR, xchgRR } from "./atomic";
 import { aaa, aad, aam, aas, daa, das, salc } from "./bcd";
 import { bitMR, bitRR, bitRmI, bsf, bsr, bswapR } from "./bits";
-import { call, callRm, checkTarget, following, jcc, jmp, jmpRm, loop, ret, target } from "./branch";
+import { badCall, call, callRm, checkTarget, following, isTarget, jcc, jmp, jmpRm, loop, ret, target } from "./branch";
 import { count, pause, ripOf, wrapped } from "./counters";
 import { enter, enterFrom, enterHere, refreshTag } from "./enter";
 import { raise } from "./fault";
@@ -1416,19 +1416,15 @@ export function run(budget: f64): i32 {
         continue;
       case H.H_CALL64: {
         const to = target(ip);
-        const sp = load<u64>(cpu, RSP) - 8;
-        writeStack<u64>(ip, sp, following(ip));
-        if (!isCanonical(to)) checkTarget(ip, to);
-        store<u64>(cpu, sp, RSP);
+        if (!isCanonical(to)) badCall(ip, 8);
+        push64(ip, following(ip));
         ip = enter(ip, to);
         continue;
       }
       case H.H_CALL32: {
         const to = target(ip) & 0xffffffff;
-        const sp = load<u32>(cpu, RSP) - 4;
-        writeStack<u32>(ip, inSegment(ip, SEG_SS, sp, 4, true), <u32>following(ip));
-        checkTarget(ip, to);
-        store<u64>(cpu, <u64>sp, RSP);
+        if (!isTarget(to)) badCall(ip, 4);
+        push32(ip, <u32>following(ip));
         ip = enter(ip, to);
         continue;
       }
@@ -1442,7 +1438,7 @@ export function run(budget: f64): i32 {
       case H.H_RET32: {
         const sp = load<u32>(cpu, RSP);
         const to = <u64>readStack<u32>(ip, inSegment(ip, SEG_SS, sp, 4, false));
-        checkTarget(ip, to);
+        if (!isTarget(to)) checkTarget(ip, to);
         store<u64>(cpu, <u64>(sp + 4 + load<u32>(ip, R.R_IMM)), RSP);
         ip = enter(ip, to);
         continue;

@@ -136,6 +136,8 @@ export function enterFrame<T>(ip: usize): void {
   const sp = load<u64>(cpu, RSP);
   const bp = load<u64>(cpu, RBP);
   const frame = (sp - sizeof<T>()) & mask;
+  // With a 16-bit stack the frame pointer takes ESP's upper half along.
+  const pointer = (sp & ~mask) | frame;
   const bottom = (sp - (level + 1) * sizeof<T>() - <u64>load<u32>(ip, R.R_IMM)) & mask;
   writeStack<T>(ip, stackAddress(ip, frame, sizeof<T>(), true), <T>bp);
   let slot = frame;
@@ -146,12 +148,12 @@ export function enterFrame<T>(ip: usize): void {
   }
   if (level > 0) {
     slot = (slot - sizeof<T>()) & mask;
-    writeStack<T>(ip, stackAddress(ip, slot, sizeof<T>(), true), <T>frame);
+    writeStack<T>(ip, stackAddress(ip, slot, sizeof<T>(), true), <T>pointer);
   }
   // The stack must reach down to where rSP will point; only then do the registers change.
   pause(ip);
   probe(stackAddress(ip, bottom, sizeof<T>(), true), sizeof<T>(), true, SEG_SS);
-  setRegister<T>(cpu + RBP, <T>frame);
+  setRegister<T>(cpu + RBP, <T>pointer);
   setPointer(RSP, bottom, width);
 }
 

@@ -235,16 +235,14 @@ function one<T>(operation: u32, ip: usize, mask: u64): void {
     setIndex(RDI, to + by, mask);
   } else if (operation == O.INS) {
     // What has been read from a port cannot be read again: first make sure that it can be stored.
-    pause(ip);
-    checkPort(load<u16>(cpu, GPR + 16), sizeof<T>());
     const at = place(ip, SEG_ES, to, sizeof<T>(), true);
+    pause(ip);
     probe(at, sizeof<T>(), true, SEG_ES);
     write<T>(ip, at, <T>portIn(load<u16>(cpu, GPR + 16), sizeof<T>()));
     setIndex(RDI, to + by, mask);
   } else {
-    pause(ip);
-    checkPort(load<u16>(cpu, GPR + 16), sizeof<T>());
     const value = read<T>(ip, place(ip, seg, from, sizeof<T>(), false));
+    pause(ip);
     portOut(load<u16>(cpu, GPR + 16), sizeof<T>(), <u32>value);
     setIndex(RSI, from + by, mask);
   }
@@ -263,6 +261,11 @@ function ends(operation: u32, repeat: u32): bool {
 function repeated<T>(operation: u32, ip: usize): bool {
   const mask = addressMask(ip);
   const repeat = <u32>load<u8>(ip, R.R_SUB);
+  if (operation == O.INS || operation == O.OUTS) {
+    // The port comes first: before the memory operand, and even if the count is 0.
+    pause(ip);
+    checkPort(load<u16>(cpu, GPR + 16), sizeof<T>());
+  }
   if (repeat == REPEAT_NONE) {
     one<T>(operation, ip, mask);
     return true;

@@ -121,7 +121,7 @@ function peekSized(ip: usize, size: u32): u64 {
 /** POP of a segment register; how wide rSP is is decided by the stack segment that was popped from. */
 function popSegment(ip: usize): void {
   const size = <u32>load<u8>(ip, R.R_SCALE);
-  const selector = <u32>peek<u16>(ip, 0);
+  const selector = <u32>peekSized(ip, size) & 0xffff;
   const before = load<u64>(cpu, RSP);
   release(size);
   const after = load<u64>(cpu, RSP);
@@ -319,8 +319,10 @@ function protectedOperation(ip: usize, operation: u32, size: u32): void {
     }
     case O.ARPL: {
       const old = readRm<u16>(ip);
-      const adjusted = arpl(old, load<u16>(load<u32>(ip, R.R_SRC)));
-      if (zero()) writeRm<u16>(ip, <u16>adjusted);
+      const source = <u32>load<u16>(load<u32>(ip, R.R_SRC));
+      // Written only if it changes, and before ZF is: the store may fault.
+      if ((old & 3) < <u16>(source & 3)) writeRm<u16>(ip, <u16>((old & 0xfffc) | (source & 3)));
+      arpl(old, source);
       return;
     }
     default:
