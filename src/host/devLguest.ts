@@ -58,4 +58,6 @@ export interface LguestDevice {
   trap(vector: number, error: number): void
   /** Kills the guest for a reason that the launcher found (a hostile ring). */
   kill(cause: string): void
+  /** Gives back all that the host holds for the guest; the device is of no use afterwards. */
+  close(): void
 }

@@ -6,7 +6,7 @@ import type { EventLog } from "./eventLog.ts"
 import type { FrameAllocator } from "./frames.ts"
 import type { GateTable } from "./gates.ts"
 import { HostStatistics } from "./statistics.ts"
-import type { RunQueue } from "./task.ts"
+import type { RunQueue, Task } from "./task.ts"
 import { type Timer, Timers } from "./timers.ts"
 
 /*
@@ -35,6 +35,9 @@ export interface HostClock {
 
 /** Why `drive` came back. */
 export type Driven = "asked" | "idle" | "slice"
+
+/** Time within which a task that has nothing to do gives up the processor. */
+const SWITCH_AWAY = 1000
 
 /** Length of the scheduler's tick: 100 Hz. */
 export const TICK = 10_000_000
@@ -122,6 +125,17 @@ export class HostKernel {
     this.needResched()
     // Not only when it is halted: it may be between the test of the flag and HLT.
     if (this.queue === undefined || this.queue.current === this.queue.idle) this.clock.kick()
+  }
+
+  /**
+   * Lets a task that has nothing more to do leave the processor: it may be the current one, inside a gate, and must be
+   * elsewhere before its stack goes.
+   */
+  switchAwayFrom(task: Task): void {
+    while (this.tasks.current === task) {
+      this.wake(task)
+      this.drive(this.now + SWITCH_AWAY)
+    }
   }
 
   /**

@@ -266,6 +266,17 @@ export class HostI386 {
     return task
   }
 
+  /** Takes back what `createVcpuPages` and `createVcpuTask` gave. The task must not be running. */
+  releaseVcpu(pages: VcpuPages, task: Task): void {
+    const { ram, frames, tasks } = this.kernel
+    if (tasks.current === task) throw new HostPanic(`${task.name} is released while it runs`)
+    tasks.remove(task)
+    this.runners.delete(task)
+    this.lastGuest = undefined
+    const stackTop = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset))
+    for (const pa of [pages.descriptor, pages.regs, task.pa, stackTop - 4096]) frames.release(pa / 4096)
+  }
+
   /** Copies to this processor what has changed of a guest's descriptors, all if another guest ran here; and its stack. */
   loadGuestTables(gdt: GuestGdt, idt: GuestIdt, ss: number, esp: number): void {
     const { ram } = this.machine

@@ -17,6 +17,7 @@ const guest = (values: ReadonlyArray<bigint>) => {
     irq: unused,
     trap: unused,
     kill: unused,
+    close: unused,
     registerLo: (i) => Number(registers[i]! & 0xffffffffn),
     registerHi: (i) => Number(registers[i]! >> 32n),
     setRegister: (i, lo, hi) => void (registers[i] = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)),

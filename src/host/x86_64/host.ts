@@ -31,7 +31,7 @@ import { type HostClock, HostKernel, HostPanic } from "../kernel.ts"
 import { RunQueue, Task } from "../task.ts"
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
-import { mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./pageTables.ts"
+import { freeTables, mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, unmapPage } from "./pageTables.ts"
 import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
 import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt } from "./tables.ts"
@@ -57,6 +57,9 @@ export interface VcpuPages {
   readonly state: number
   /** PML4 entry for the fixed area while this virtual CPU runs: all that a guest's root shares with the host. */
   readonly fixedEntry: number
+  /** Root of the tables that the entry is taken from, and which pair of pages of the fixed area this is. */
+  readonly root: number
+  readonly slot: number
 }
 
 const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
@@ -76,7 +79,8 @@ export class HostX86_64 {
   private readonly runners = new Map<Task, VcpuRunner>()
   private running: VcpuRunner | undefined
   private nextPid = 0
-  private vcpus = 0
+  /** Pairs of pages in the fixed area that no virtual CPU has. */
+  private readonly vcpuSlots = Array.from({ length: L.VCPU_SLOTS }, (_, i) => L.VCPU_SLOTS - 1 - i)
 
   /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
   constructor(machine: Machine, clock: HostClock, log: EventLog, end: number) {
@@ -228,7 +232,8 @@ export class HostX86_64 {
    */
   createVcpuPages(index: number, functions: { systemCall: bigint; trap: bigint }): VcpuPages {
     const { ram, frames } = this.kernel
-    const slot = this.vcpus++
+    const slot = this.vcpuSlots.pop()
+    if (slot === undefined) throw new RangeError(`the host has room for ${L.VCPU_SLOTS} virtual CPUs`)
     const descriptor = newRoot(frames)
     const state = newRoot(frames)
     const descriptorVa = fixed(L.VCPU_OFFSET + slot * 8192)
@@ -250,7 +255,24 @@ export class HostX86_64 {
     ram.writeBig(descriptor + VCPU.fields.stackTop.offset, stateVa + BigInt(VCPU_STATE.size))
     ram.write32(descriptor + VCPU.fields.index.offset, index)
     const fixedEntry = (ram.read32(guest + 8 * L.FIXED_SLOT) | PTE_P | PTE_A | PTE_D) >>> 0
-    return { descriptor, state, fixedEntry }
+    return { descriptor, state, fixedEntry, root: guest, slot }
+  }
+
+  /** Takes back what `createVcpuPages` and `createVcpuTask` gave. The task must not be running. */
+  releaseVcpu(pages: VcpuPages, task: Task): void {
+    const { ram, frames, tasks } = this.kernel
+    if (tasks.current === task) throw new HostPanic(`${task.name} is released while it runs`)
+    tasks.remove(task)
+    this.runners.delete(task)
+    const descriptorVa = fixed(L.VCPU_OFFSET + pages.slot * 8192)
+    for (const va of [descriptorVa, descriptorVa + 4096n]) {
+      unmapPage(ram, this.root, va)
+      this.kernel.processor.exports.invalidate(va)
+    }
+    freeTables(ram, frames, pages.root)
+    const stackTop = low(ram.readBig(task.pa + L.TASK.fields.stackTop.offset))
+    for (const pa of [pages.descriptor, pages.state, task.pa, stackTop - 4096]) frames.release(pa / 4096)
+    this.vcpuSlots.push(pages.slot)
   }
 
   /** The task of a virtual CPU; the launcher's read makes it runnable. */

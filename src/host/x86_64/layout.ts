@@ -28,6 +28,8 @@ export const CPU_PDA = 3
 /** Stacks of the IST: NMI, double fault, machine check. */
 export const CPU_IST = 4
 export const VCPU_OFFSET = 0x200000
+/** Two pages each, up to the end of the fixed area's 4 MiB. */
+export const VCPU_SLOTS = 256
 
 /** Physical addresses. */
 export const TEXT_PA = 0x100000

@@ -60,5 +60,21 @@ export const mapDirect = (ram: Ram, frames: FrameAllocator, root: number, addres
   }
 }
 
+/** Unmaps one 4 KiB page that `mapPage` mapped; the tables stay. */
+export const unmapPage = (ram: Ram, root: number, address: bigint): void => {
+  let table = root
+  for (let level = 4; level > 1; level--) table = (ram.read32(table + 8 * slot(address, level)) & ~0xfff) >>> 0
+  ram.write64(table + 8 * slot(address, 1), 0, 0)
+}
+
+/** Gives back the tables (not the pages) of a tree that only `mapPage` has built, root included. */
+export const freeTables = (ram: Ram, frames: FrameAllocator, table: number, level = 4): void => {
+  for (let at = table; level > 1 && at < table + 4096; at += 8) {
+    const entry = ram.read32(at)
+    if ((entry & PTE_P) !== 0) freeTables(ram, frames, (entry & ~0xfff) >>> 0, level - 1)
+  }
+  frames.release(table / 4096)
+}
+
 /** A fresh root. */
 export const newRoot = take

@@ -49,13 +49,15 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     config.pae === true ? pae : twoLevel,
   )
   host.startProcess()
-  const device = new LguestI386Device(host, {
-    base: HOST_BYTES,
-    bytes: config.guestBytes,
-    window: WINDOW,
-    startMs: config.startMs,
-    shadowLimit: SHADOW_LIMIT,
-  })
+  const open = (base: number, bytes: number) =>
+    new LguestI386Device(host, {
+      base,
+      bytes,
+      window: WINDOW,
+      startMs: config.startMs,
+      shadowLimit: SHADOW_LIMIT,
+    })
+  const device = open(HOST_BYTES, config.guestBytes)
   const { counts } = device.guest.shadow
   // By level of the hardware's: page tables, directories, and with PAE the table above them.
   const upper = (roots: number): Record<string, number> =>
@@ -64,6 +66,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     machine,
     kernel: host.kernel,
     device,
+    open,
     guestBase: HOST_BYTES,
     shadowReport: () => ({
       faults: { ...counts.faults },

@@ -1,5 +1,5 @@
 import type { GuestSetup, LguestDevice, Pending } from "../../host/devLguest.ts"
-import type { HostI386 } from "../../i386/host.ts"
+import type { HostI386, VcpuPages } from "../../i386/host.ts"
 import { REGS } from "../../i386/layout.ts"
 import { RSI } from "../../machine/processor.ts"
 import { GUEST_KERNEL_CS, GUEST_KERNEL_DS } from "../../paravirt_ops/lguest.ts"
@@ -18,10 +18,12 @@ export class LguestI386Device implements LguestDevice {
   readonly guest: Guest
   private readonly host: HostI386
   private readonly vcpu: VirtualCpu
+  private readonly pages: VcpuPages
 
   constructor(host: HostI386, config: GuestConfig) {
     this.host = host
     const pages = host.createVcpuPages()
+    this.pages = pages
     this.guest = new Guest(host, config, pages)
     this.vcpu = new VirtualCpu(this.guest, host, pages)
   }
@@ -82,5 +84,14 @@ export class LguestI386Device implements LguestDevice {
 
   kill(cause: string): void {
     this.vcpu.pending = { kind: "killed", death: this.vcpu.death(cause) }
+  }
+
+  close(): void {
+    const { host, vcpu } = this
+    vcpu.pending ??= { kind: "slice" }
+    host.kernel.timers.cancel(vcpu.clockEvent)
+    host.kernel.switchAwayFrom(vcpu.task)
+    this.guest.shadow.destroy()
+    host.releaseVcpu(this.pages, vcpu.task)
   }
 }

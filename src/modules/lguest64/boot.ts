@@ -29,6 +29,8 @@ export interface Hosted {
   readonly machine: Machine
   readonly kernel: HostKernel
   readonly device: LguestDevice
+  /** Another guest on the same host, on a part of the launcher's memory: host-physical address and bytes. */
+  readonly open: (base: number, bytes: number) => LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
@@ -73,17 +75,20 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
   })
   const host = new HostX86_64(machine, clock, config.log, HOST_BYTES)
   host.startProcess()
-  const device = new Lguest64Device(host, {
-    base: HOST_BYTES,
-    bytes: config.guestBytes,
-    startMs: config.startMs,
-    shadowLimit: SHADOW_LIMIT,
-  })
+  const open = (base: number, bytes: number) =>
+    new Lguest64Device(host, {
+      base,
+      bytes,
+      startMs: config.startMs,
+      shadowLimit: SHADOW_LIMIT,
+    })
+  const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow
   return {
     machine,
     kernel: host.kernel,
     device,
+    open,
     guestBase: HOST_BYTES,
     shadowReport: () => ({
       faults: { ...stats.shadowFaults },

@@ -1,5 +1,5 @@
 import type { GuestSetup, LguestDevice, Pending } from "../../host/devLguest.ts"
-import type { HostX86_64 } from "../../host/x86_64/host.ts"
+import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import { RSI } from "../../machine/processor.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { Guest64, type Guest64Config } from "./guest.ts"
@@ -15,6 +15,7 @@ export class Lguest64Device implements LguestDevice {
   readonly guest: Guest64
   private readonly host: HostX86_64
   private readonly vcpu: VirtualCpu64
+  private readonly pages: VcpuPages
 
   constructor(host: HostX86_64, config: Guest64Config) {
     this.host = host
@@ -22,6 +23,7 @@ export class Lguest64Device implements LguestDevice {
       systemCall: host.symbol("lguest64_system_call"),
       trap: host.symbol("lguest64_trap"),
     })
+    this.pages = pages
     this.guest = new Guest64(host, config, pages)
     this.vcpu = new VirtualCpu64(this.guest, host, pages)
   }
@@ -79,5 +81,14 @@ export class Lguest64Device implements LguestDevice {
 
   kill(cause: string): void {
     this.vcpu.pending = { kind: "killed", death: this.vcpu.death(cause) }
+  }
+
+  close(): void {
+    const { host, vcpu } = this
+    vcpu.pending ??= { kind: "slice" }
+    host.kernel.timers.cancel(vcpu.clockEvent)
+    host.kernel.switchAwayFrom(vcpu.task)
+    this.guest.shadow.destroy()
+    host.releaseVcpu(this.pages, vcpu.task)
   }
 }
