@@ -276,6 +276,33 @@ skip_plain:
         movl    %edi, (%esp)
         jmp     return
 
+/*
+ * Thread-local storage wraps around and so reaches the Switcher's pages: a ring-1 kernel may look, and may write the page
+ * where its own registers will be saved, but what the host depends on is read-only.
+ */
+        .globl  thread_local
+thread_local:
+        BOOT
+        SET_GATE 13, skip, INTERRUPT_GATE
+        SET_GATE 14, skip, INTERRUPT_GATE
+        movl    $0x0000ffff, results + 64
+        movl    $0x00cff200, results + 68
+        HCALL   LHCALL_LOAD_TLS, $(RESULTS_PA + 64)
+        movl    $0x33, %eax
+        movl    %eax, %fs
+        movl    %fs:0xffc00000, %eax
+        movl    %eax, results + 12
+        movl    $0, %fs:0xffc02000
+        TRY     1, movl %eax, %fs:0xffc00000
+        TRY     2, movl %eax, %fs:0xffc01000
+        TRY     3, movl %eax, %fs:0xffc03000
+        TRY     4, movl %eax, %fs:0xffc03900
+        TRY     5, movl %fs:0xffc04000, %eax
+        TRY     6, movl %fs:0xfffff000, %eax
+        movl    lguest_data + LGUEST_DATA_CR2, %eax
+        movl    %eax, results + 16
+        POWER_OFF 0
+
 /* IN and OUT, and a device's register, go to the launcher. */
         .globl  devices
 devices:

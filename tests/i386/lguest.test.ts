@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { ATT_NMI } from "../../src/machine/core/state.ts"
 import { RAX, RCX } from "../../src/machine/processor.ts"
 import type { Pending } from "../../src/host/devLguest.ts"
 import { GUEST_BYTES, TestGuest } from "./guests.ts"
@@ -72,6 +73,36 @@ describe.each([{ pae: false }, { pae: true }])("the lguest module, PAE $pae", ({
     expect(guest.result(4)).toBe(guest.result(1))
   })
 
+  it("keeps the Switcher's pages from a kernel that finds a segment which reaches them", () => {
+    const guest = new TestGuest("thread_local", { pae })
+    const pending = guest.run()
+    expect(guest.result(2), "the attempt that went through").toBe(0)
+    expect(pending).toEqual(shutdown(0))
+    expect(guest.result(0)).toBe(6)
+    expect(guest.result(4)).toBe(0xffff_f000)
+  })
+
+  it("survives an NMI at any instruction, in the guest, in the Switcher or in the host", () => {
+    const quiet = new TestGuest("user_mode", { pae })
+    quiet.run()
+    const guest = new TestGuest("user_mode", { pae })
+    const { processor, statistics } = guest.hosted.kernel
+    let pending = guest.run(guest.hosted.kernel.now + 1)
+    let sent = 0
+    while (pending.kind === "slice" && sent < 100_000) {
+      processor.attend(ATT_NMI)
+      sent++
+      // Seldom enough for the guest to get on, and at all phases of the some 80 instructions that a change of worlds takes.
+      pending = guest.run(guest.hosted.kernel.now + ((sent * 37) % 101) + 1)
+    }
+    expect(pending).toEqual(shutdown(7))
+    expect(sent).toBeGreaterThan(500)
+    for (let i = 0; i < 9; i++) expect(guest.result(i)).toBe(quiet.result(i))
+    // Some hit the Switcher and were dropped; the others came to the host's handler.
+    expect(statistics.hostInterrupts).toBeGreaterThan(100)
+    expect(statistics.reflectedTraps).toBe(quiet.hosted.kernel.statistics.reflectedTraps)
+  })
+
   it("is deterministic", () => {
     const runs = [0, 1].map(() => {
       const guest = new TestGuest("clock", { pae, log: ["int", "mmu", "hcall", "switch"] })
@@ -143,6 +174,20 @@ describe("the lguest module", () => {
     // Two beats of two system calls each.
     expect(kernel.statistics.hostSystemCalls).toBe(before + 4)
     expect(device.read(kernel.now + 1000)).toEqual(pending)
+  })
+
+  it("gives everything back when it is closed", () => {
+    const guest = new TestGuest("user_mode")
+    const { kernel, device } = guest.hosted
+    const before = kernel.frames.available
+    expect(guest.run()).toEqual(shutdown(7))
+    expect(kernel.frames.available).toBeLessThan(before)
+    device.close()
+    // What it had from the start too: four pages of the virtual CPU, one root, the Switcher's table.
+    expect(kernel.frames.available).toBe(before + 6)
+    const calls = kernel.statistics.hostSystemCalls
+    guest.pass(250_000_000)
+    expect(kernel.statistics.hostSystemCalls).toBe(calls + 4)
   })
 
   it("runs no more than it is allowed to", () => {
