@@ -21,7 +21,7 @@ import {
   TLB_GENERATION,
   WATCH,
 } from "./state";
-import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC } from "./arch";
+import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC, V_GP, V_SS } from "./arch";
 import { raise } from "./fault";
 import { metaAddress } from "./paging";
 import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, isCanonical, mmioPhysical, translateAccess } from "./tlb";
