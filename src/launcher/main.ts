@@ -2,17 +2,26 @@
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { explain } from "./errors.ts"
+import { explain, type Interrupted } from "./errors.ts"
 import { Files } from "./files.ts"
 import { parse } from "./options.ts"
 import { Terminal } from "./terminal.ts"
 
 /*
  * The program `lguest64`. One place turns what happened into an exit status and, unless it is the guest's own, a line on
- * standard error. It never calls process.exit: what was written is on its way, and the terminal has been put back.
+ * standard error. By then the terminal has been put back. Unless somebody has ended us, we leave without process.exit, so that
+ * what was written arrives.
  */
 const version = (): string =>
   (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version
+
+/** Ends without waiting for anybody. */
+const end = (by: Interrupted["by"], status: number): void => {
+  // Where the terminal is gone Node's own way out aborts, as it cannot restore its modes. The signal's way is as good: a shell
+  // sees the same status.
+  if (by === "SIGHUP" && process.stdin.isTTY === true) process.kill(process.pid, "SIGHUP")
+  else process.exit(status)
+}
 
 const program = Effect.gen(function* () {
   const request = yield* parse(version(), process.argv.slice(2))
@@ -31,6 +40,8 @@ const status = await Effect.runPromise(
       const { status, line } = explain(error)
       process.stderr.on("error", () => undefined)
       process.stderr.write(`lguest64: ${line}\n`)
+      // What a reader has not taken until now it will not get: we were told to end.
+      if (error._tag === "Interrupted") end(error.by, status)
       return status
     }),
   ),
