@@ -103,12 +103,3 @@ export const memoryWritten = (s: ShadowState, gpa: number, bytes: number): void 
   }
   s.flushIfPending()
 }
-
-/** See ShadowMmu.unprotect. */
-export const unprotect = (s: ShadowState, gpa: number): boolean => {
-  const gfn = Math.floor(gpa / 4096)
-  if (!(gfn >= 0 && gfn < s.frameCount) || s.isActiveRoot(gfn)) return false
-  zapTables(s, gfn)
-  s.flushIfPending()
-  return true
-}

@@ -30,7 +30,7 @@ const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userVi
     : tableRole(below, w.accessAt[level]!, userView)
   if ((s.entryInfo[id]! & ENTRY_TABLE) !== 0) {
     const child = s.entryTarget[id]!
-    if (s.pageGfn[child] === gfn && s.pageRole[child] === role && s.pageGeneration[child] === s.generation) {
+    if (s.pageGfn[child] === gfn && s.pageRole[child] === role) {
       markUsed(s, child)
       return child
     }

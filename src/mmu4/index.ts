@@ -1,5 +1,5 @@
 import { describe } from "./describe.ts"
-import { entryChanged, guestWrite, memoryWritten, unprotect } from "./emulate.ts"
+import { entryChanged, guestWrite, memoryWritten } from "./emulate.ts"
 import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "./interface.ts"
 import { reclaimPages } from "./reclaim.ts"
 import { ShadowState } from "./state.ts"
@@ -65,10 +65,6 @@ export class Mmu4 implements ShadowMmu {
   entryAddress(pgdGpa: number, vpn: number): number {
     const gfn = Math.floor(pgdGpa / 4096)
     return gfn >= 0 ? findEntry(this.state, gfn, vpn) : -1
-  }
-
-  unprotect(gpa: number): boolean {
-    return unprotect(this.state, gpa)
   }
 
   zapFrame(gfn: number): void {

@@ -142,8 +142,6 @@ export interface ShadowMmu {
   memoryWritten(gpa: number, bytes: number): void
   /** Guest-physical address of the last-level entry for vpn under a PML4 (no flags set); -1 when there is none. */
   entryAddress(pgdGpa: number, vpn: number): number
-  /** For a store that the caller cannot decode: the frame stops being a page table. False: it is in use as a root. */
-  unprotect(gpa: number): boolean
   /** The frame is about to be backed by something else: nothing refers to it when this returns. */
   zapFrame(gfn: number): void
   /** Everything is forgotten at once; freed bit by bit. */

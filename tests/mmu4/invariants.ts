@@ -13,6 +13,8 @@ const must = (ok: boolean, what: () => string): void => {
   if (!ok) throw new Error(what())
 }
 
+const same = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((n, i) => n === b[i])
+
 const P = 1n
 const RW = 2n
 const US = 4n
@@ -90,10 +92,11 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
     const id = sp * 512 + i
     const info = s.entryInfo[id]!
     const target = s.entryTarget[id]!
-    const at = s.pageHfn[sp]! * 4096 + i * 8
-    const lo = world.memory.read32(at)
-    const hi = world.memory.read32(at + 4)
+    const word = s.pageHfn[sp]! * 1024 + i * 2
+    const lo = world.memory.words[word]!
+    const hi = world.memory.words[word + 1]!
     if (info === 0) {
+      if ((lo | hi) === 0 && (level !== 4 || i !== HOST_SLOT)) continue
       const host = level === 4 && i === HOST_SLOT ? hostEntryLo((role >> ROLE_VCPU_SHIFT) - 1) : 0
       // The processor may have set the accessed flag in the host's entry.
       must((lo & ~0x20) === host && hi === 0, () => `${where(i)}: memory ${lo.toString(16)}, should be empty`)
@@ -165,7 +168,9 @@ const checkTables = (world: World, byFrame: Map<number, number[]>): void => {
   const regions = new Int32Array(s.regionCount)
   let unsyncs = 0
   for (let gfn = 0; gfn < GUEST_FRAMES; gfn++) {
-    const tables = (byFrame.get(gfn) ?? []).filter((sp) => !isDirect(s.pageRole[sp]!))
+    const shadows = byFrame.get(gfn)
+    if (shadows === undefined && s.tables[gfn] === 0) continue
+    const tables = (shadows ?? []).filter((sp) => !isDirect(s.pageRole[sp]!))
     must(tables.length === s.tables[gfn], () => `gfn ${gfn}: ${tables.length} tables, ${s.tables[gfn]} counted`)
     if (tables.length === 0) continue
     const region = Math.floor(gfn / 512)
@@ -187,7 +192,7 @@ const checkTables = (world: World, byFrame: Map<number, number[]>): void => {
     for (let id1 = s.listHead[gfn]!; id1 !== 0; id1 = s.entryNext[id1 - 1]!)
       must((s.entryInfo[id1 - 1]! & ENTRY_W) === 0, () => `spte ${id1 - 1} maps the table in gfn ${gfn} writable`)
   }
-  must(regions.join() === s.tablesInRegion.join(), () => "tables in regions are miscounted")
+  must(same(regions, s.tablesInRegion), () => "tables in regions are miscounted")
   must(unsyncs === s.unsyncCount, () => `${unsyncs} pages unsync, ${s.unsyncCount} listed`)
   for (let i = 0; i < s.unsyncCount; i++)
     must(s.pageUnsyncAt[s.unsyncPages[i]!] === i, () => `unsync list is wrong at ${i}`)
@@ -203,7 +208,7 @@ const checkRoots = (world: World): void => {
         must((s.pageFlags[sp]! & PAGE_LIVE) !== 0, () => `vcpu ${v.index} holds page ${sp}, which is free`)
         must(s.pageRole[sp]! >> ROLE_VCPU_SHIFT === v.index + 1, () => `vcpu ${v.index} holds another's root`)
       }
-  must(pins.join() === s.pagePins.join(), () => "pins are miscounted")
+  must(same(pins, s.pagePins), () => "pins are miscounted")
 }
 
 /** TRUTH, ACCESSED and DIRTY, VIEWS: of pages that are not unsync. */
@@ -254,10 +259,8 @@ const checkTlbs = (world: World): void => {
     for (const e of hw.tlb.values()) {
       const where = () => `TLB entry for ${e.vpn.toString(16)} under ${e.root.toString(16)}`
       if (indexAt(e.vpn, 4) === HOST_SLOT) throw new Error(`${where()} is the host's`)
-      let owned = false
-      for (let sp = 0; sp < s.limit; sp++)
-        owned ||= s.pageHfn[sp]! * 4096 === e.root && (s.pageFlags[sp]! & PAGE_LIVE) !== 0
-      must(owned, () => `${where()}: no such root`)
+      const owner = s.pageHfn.findIndex((hfn, sp) => hfn * 4096 === e.root && (s.pageFlags[sp]! & PAGE_LIVE) !== 0)
+      must(owner >= 0, () => `${where()}: no such root`)
       const now = hw.peek(e.root, e.vpn)
       must(now?.hfn === e.hfn, () => `${where()}: frame ${e.hfn} is stale`)
       must(!e.writable || now!.writable, () => `${where()}: stale W`)

@@ -35,6 +35,20 @@ describe("a large page of the guest", () => {
     check(g.world)
   })
 
+  it("is split where host memory is contiguous, but not aligned", () => {
+    const { memory } = new World()
+    const allocator = new TestAllocator(100)
+    const mmu = createShadowMmu({
+      memory,
+      frames: { count: 512, gfnToHfn: (gfn) => 1000 + gfn },
+      allocator,
+      flushers: [{ flushAll: () => undefined, flushPage: () => undefined }],
+      host: { slots: [], entryLo: () => 0, entryHi: () => 0 },
+    })
+    mmu.vcpus[0]!.pageFault(5, 0, 2, false)
+    expect(mmu.stats).toMatchObject({ huge: 0, split: 1 })
+  })
+
   it("is split while a frame inside is a page table, and whole again afterwards", () => {
     const g = boot()
     g.set(PD, 2, entryOf(512, P | W | PS))
@@ -51,7 +65,7 @@ describe("a large page of the guest", () => {
     expect(g.access(at(0, 0, 2, 600 - 512), "w")).toBe(600)
     expect(g.faults.unsync).toBe(unsync + 1)
     check(g.world)
-    expect(g.mmu.unprotect(600 * 4096)).toBe(true)
+    g.mmu.guestWrite(600 * 4096 + 2, 2, 0, 0) // no entry is written so: it is no table any more
     expect(g.access(at(0, 0, 2, 6), "w")).toBe(518)
     expect(g.mmu.stats.huge).toBe(2)
     check(g.world)

@@ -7,7 +7,7 @@ import { GUEST_FRAMES, HOLE } from "./world.ts"
  */
 
 /** 1 with a probability in percent. */
-const chance = (percent: number) => fc.integer({ min: 0, max: 99 }).map((n) => n < percent)
+const chance = (percent: number) => fc.noBias(fc.integer({ min: 0, max: 99 })).map((n) => n < percent)
 
 /**
  * Most entries are such as a kernel makes (what frame holds them, by `NOMINAL`, decides what they refer to); wild ones
@@ -16,7 +16,7 @@ const chance = (percent: number) => fc.integer({ min: 0, max: 99 }).map((n) => n
 export const entry: fc.Arbitrary<Entry> = fc
   .record({
     wild: chance(6),
-    pick: fc.nat(99),
+    pick: fc.noBias(fc.nat(99)),
     present: chance(95),
     writable: chance(90),
     user: chance(88),
@@ -51,31 +51,32 @@ export const tables = fc.array(fc.array(entry, { minLength: INDICES.length, maxL
 
 const index = fc.constantFrom(...INDICES)
 const top = fc.oneof({ weight: 15, arbitrary: index }, { weight: 1, arbitrary: fc.constant(510) })
-const vpn = fc.tuple(top, index, index, index).map(([a, b, c, d]) => a * 2 ** 27 + b * 2 ** 18 + c * 512 + d)
-export const vpns = fc.array(vpn, { minLength: 8, maxLength: 8 })
+/** Neighbours in four last-level tables, so that one table has several of the addresses. */
+export const vpns = fc
+  .array(fc.tuple(top, index, index), { minLength: 4, maxLength: 4 })
+  .map((list) => list.flatMap(([a, b, c]) => [0, 1].map((d) => a * 2 ** 27 + b * 2 ** 18 + c * 512 + d)))
 
 const pool = fc.integer({ min: 0, max: POOL - 1 })
 const how = fc.constantFrom(0 as const, 1 as const, 2 as const)
 const address = fc.nat(10)
 
+/** Mostly the last entry of a path. */
+const depth = fc.constantFrom(0, 1, 2, 2, 3, 3, 3, 3)
+const stored = {
+  value: entry,
+  window: fc.nat(2),
+  size: fc.constantFrom(8 as const, 8 as const, 8 as const, 4 as const, 1 as const),
+  by: fc.constantFrom("write" as const, "window" as const),
+}
+
 const op = fc.oneof(
-  { weight: 40, arbitrary: fc.record({ kind: fc.constant("access" as const), address, how, user: fc.boolean() }) },
-  {
-    weight: 25,
-    arbitrary: fc.record({
-      kind: fc.constant("store" as const),
-      frame: pool,
-      index,
-      value: entry,
-      window: fc.nat(2),
-      size: fc.constantFrom(8 as const, 8 as const, 8 as const, 4 as const, 1 as const),
-      by: fc.constantFrom("write" as const, "window" as const, "unprotect" as const),
-    }),
-  },
+  { weight: 60, arbitrary: fc.record({ kind: fc.constant("access" as const), address, how, user: fc.boolean() }) },
+  { weight: 10, arbitrary: fc.record({ kind: fc.constant("store" as const), frame: pool, index, ...stored }) },
+  { weight: 25, arbitrary: fc.record({ kind: fc.constant("edit" as const), address, depth, ...stored }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("announce" as const), frame: pool, index }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("device" as const), frame: pool, index, value: entry }) },
   {
-    weight: 8,
+    weight: 5,
     arbitrary: fc.record({
       kind: fc.constant("cr3" as const),
       frame: fc.oneof(

@@ -60,7 +60,17 @@ export interface Step {
         readonly value: Entry
         readonly window: number
         readonly size: 1 | 4 | 8
-        readonly by: "write" | "window" | "unprotect"
+        readonly by: "write" | "window"
+      }
+    | {
+        /** A store to an entry that an address goes through: [depth] of its path, PML4 first, or the last. */
+        readonly kind: "edit"
+        readonly address: number
+        readonly depth: number
+        readonly value: Entry
+        readonly window: number
+        readonly size: 1 | 4 | 8
+        readonly by: "write" | "window"
       }
     | { readonly kind: "announce"; readonly frame: number; readonly index: number }
     | { readonly kind: "device"; readonly frame: number; readonly index: number; readonly value: Entry }
@@ -164,6 +174,15 @@ export class Simulation {
       case "store":
         this.store(vcpu, op)
         return
+      case "edit": {
+        const now = this.walk(this.processors[vcpu]!, this.vpns[op.address % this.vpns.length]!, this.kinds(0, false))
+        if (now.kind !== "ok" || now.translation.path.length === 0) return
+        const { path } = now.translation
+        const gpa = path[Math.min(op.depth, path.length - 1)]!
+        const frame = Math.floor(gpa / 4096)
+        if (frame < POOL) this.store(vcpu, { ...op, kind: "store", frame, index: (gpa % 4096) / 8 })
+        return
+      }
       case "announce":
         mmu.entryChanged(op.frame * 4096 + op.index * 8)
         return
@@ -299,48 +318,35 @@ export class Simulation {
     const { world } = this
     const slot = WINDOW_SLOTS[op.window % WINDOW_SLOTS.length]!
     const vpn = slot * 2 ** 27 + op.frame
-    const at = op.frame * 4096 + op.index * 8
     const hw = world.hardware[vcpu]!
     const cpu = world.mmu.vcpus[vcpu]!
     const whole = resolve(op.frame, op.value)
     const value = op.size === 8 ? whole : whole & (2n ** BigInt(8 * op.size) - 1n)
     const lo = Number(value & 0xffffffffn)
     const hi = Number(value >> 32n)
-    const direct = (gpa: number) => {
-      const pa = world.hpa(gpa)
-      if (op.size === 1) world.memory.write8(pa, lo)
-      else world.memory.write32(pa, lo)
-      if (op.size === 8) world.memory.write32(pa + 4, hi)
-    }
-    for (let attempt = 0; ; attempt++) {
-      if (attempt > 2) throw new Error("a store makes no progress")
-      hw.root = cpu.rootFor(false)
-      let hfn = hw.access(vpn, true, false)
-      if (hfn < 0) {
-        const r = cpu.pageFault(vpn, op.index * 8, -1 - hfn, false)
-        if (r.kind === EMULATE) {
-          const { gpa } = r
-          if (op.by === "unprotect" && world.mmu.unprotect(gpa)) continue
-          if (op.by === "window") {
-            if (!cpu.openWindow(vpn, false)) throw new Error("no window after EMULATE")
-            hfn = hw.access(vpn, true, false)
-            if (hfn < 0) throw new Error("the window is not open")
-            direct(hfnToGfn.get(hfn)! * 4096 + op.index * 8)
-            cpu.closeWindow()
-          } else expectEqual(world.mmu.guestWrite(gpa, op.size, lo, hi), true, "guestWrite")
-          break
-        }
-        if (r.kind !== FIXED) return
-        hw.root = cpu.rootFor(false)
-        hfn = hw.access(vpn, true, false)
-        expectEqual(hfn >= 0, true, "a fixed store succeeds")
+    hw.root = cpu.rootFor(false)
+    let hfn = hw.access(vpn, true, false)
+    if (hfn < 0) {
+      const r = cpu.pageFault(vpn, op.index * 8, -1 - hfn, false)
+      if (r.kind === EMULATE && op.by === "write") {
+        expectEqual(world.mmu.guestWrite(r.gpa, op.size, lo, hi), true, "guestWrite")
+        this.remember()
+        return
       }
-      // Through a stale or strange mapping the store may go elsewhere; wherever it goes is the guest's own doing.
-      const gfn = hfnToGfn.get(hfn)
-      if (gfn === undefined) throw new Error(`the guest writes host frame ${hfn}`)
-      direct(gfn * 4096 + (at % 4096))
-      break
+      if (r.kind === EMULATE) expectEqual(cpu.openWindow(vpn, false), true, "a window after EMULATE")
+      else if (r.kind !== FIXED) return
+      hw.root = cpu.rootFor(false)
+      hfn = hw.access(vpn, true, false)
+      expectEqual(hfn >= 0, true, "a fixed store succeeds")
     }
+    // Through a stale or strange mapping the store may go elsewhere; wherever it goes is the guest's own doing.
+    const gfn = hfnToGfn.get(hfn)
+    if (gfn === undefined) throw new Error(`the guest writes host frame ${hfn}`)
+    const pa = world.hpa(gfn * 4096 + op.index * 8)
+    if (op.size === 1) world.memory.write8(pa, lo)
+    else world.memory.write32(pa, lo)
+    if (op.size === 8) world.memory.write32(pa + 4, hi)
+    cpu.closeWindow()
     this.remember()
   }
 }

@@ -64,10 +64,37 @@ describe("a store to a last-level table", () => {
     check(g.world)
   })
 
+  it("is seen after a CR3 load, also of the same tables", () => {
+    g.access(page)
+    g.store(PT, 0, entryOf(33, P))
+    g.mmu.vcpus[0]!.newRoot(PML4 * 4096)
+    expect(g.access(page)).toBe(33)
+    g.store(PT, 0, entryOf(34, P))
+    g.mmu.vcpus[0]!.linear()
+    g.mmu.vcpus[0]!.newRoot(PML4 * 4096)
+    expect(g.access(page)).toBe(34)
+  })
+
+  it("that takes a right away is flushed from the other processors' TLBs too", () => {
+    g = new Guest({ vcpus: 2 })
+    g.set(PT, 0, entryOf(30, P | W))
+    for (const vcpu of [0, 1]) {
+      g.mmu.vcpus[vcpu]!.newRoot(PML4 * 4096)
+      g.access(page, "w", false, vcpu)
+    }
+    g.store(PT, 0, entryOf(30, P | W | A))
+    g.access(page, "w", false, 1)
+    g.mmu.vcpus[0]!.flushAddress(page)
+    check(g.world)
+    g.access(page, "w", false, 1)
+    expect(g.get(PT, 0) & D).toBe(D)
+  })
+
   it("is not seen at an address where the table was not, before", () => {
     g.access(page)
     g.store(PT, 0, entryOf(33, P | A))
     g.store(PD, 7, entryOf(PT, P | W | U)) // the same table at another place
+    expect(g.access(at(0, 0, 7, 1))).toBe(31)
     expect(g.access(at(0, 0, 7, 0))).toBe(33)
     check(g.world)
   })
@@ -122,7 +149,7 @@ describe("a store to an upper table", () => {
   it("never frees the PML4 in use", () => {
     g.access(page)
     for (let i = 0; i < 8; i++) expect(g.store(PML4, 16 + i, 0n)).toBe("emulated")
-    expect(g.mmu.unprotect(PML4 * 4096)).toBe(false)
+    g.mmu.guestWrite(PML4 * 4096 + 16 * 8 + 2, 2, 0, 0)
     expect(g.mmu.stats.floods).toBe(0)
     check(g.world)
   })
@@ -137,6 +164,18 @@ describe("a store to an upper table", () => {
     expect(g.mmu.stats.floods).toBe(1)
     g.mmu.guestWrite(PD * 4096 + 2, 2, 0, 0)
     expect(g.mmu.stats.floods).toBe(2)
+    check(g.world)
+  })
+})
+
+describe("a large page's entry", () => {
+  it("that comes to map a block with tables in it is split from then on", () => {
+    g.set(PD, 2, entryOf(512, P | W | PS | A | D))
+    expect(g.access(at(0, 0, 2, 7), "w")).toBe(519)
+    g.store(PD, 2, entryOf(0, P | W | PS | A | D))
+    check(g.world)
+    expect(g.access(at(0, 0, 2, 7), "w")).toBe(7)
+    expect(g.access(at(0, 0, 2, PD), "w")).toMatchObject({ kind: EMULATE })
     check(g.world)
   })
 })
