@@ -37,8 +37,9 @@ switch_to_guest:
          */
         leal    PAGES_REGS(%eax), %esp
 
-        lgdt    PAGES_GUEST_GDT_DESC(%eax)
+        /* The IDT first: the host's NMI handler could not run on the guest's descriptors, ours below can on either's. */
         lidt    PAGES_GUEST_IDT_DESC(%eax)
+        lgdt    PAGES_GUEST_GDT_DESC(%eax)
 
         /* LTR marks the TSS busy, in a GDT that we will soon be unable to write: so it is done now. */
         movl    $TSS_SELECTOR, %edx
@@ -102,7 +103,6 @@ switch_to_guest:
         /* The registers have gone with the guest's tables; %esp is in the host's empty page. The second page can be written again. */
         andb    $TSS_NOT_BUSY, PAGES_GUEST_GDT + TSS_SELECTOR + 5(%eax)
         lgdt    PAGES_HOST_GDT_DESC(%eax)
-        lidt    PAGES_HOST_IDT_DESC(%eax)
         movl    PAGES_HOST_ESP(%eax), %esp
         movl    $TSS_SELECTOR, %edx
         ltr     %dx
@@ -111,6 +111,8 @@ switch_to_guest:
         popl    %gs
         popl    %ds
         popl    %es
+        /* The IDT last: only now is everything there that the host's handlers expect. */
+        lidt    PAGES_HOST_IDT_DESC(%eax)
         .endm
 
 /* A trap of the guest's: the module will look at the registers. The far call's three words are an IRET frame. */
