@@ -7,6 +7,7 @@ import {
   EFLAGS,
   INTR_LINE,
   RESUME_ARMED,
+  TRAP_ARMED,
 } from "./state";
 import { FL_IF, FL_IOPL, FL_ONE, FL_RF, FL_TF } from "./arch";
 import { STATUS, setStatusFlags, statusFlags } from "./flags";
@@ -38,7 +39,8 @@ export function noticeFlags(): void {
   const flags = load<u32>(cpu, EFLAGS);
   let set: u32 = 0;
   if ((flags & FL_IF) != 0 && load<u32>(cpu, INTR_LINE) != 0) set |= ATT_INTR;
-  if ((flags & FL_TF) != 0) set |= ATT_TRAP;
+  // A trap that was armed before TF was cleared is still to be taken (SDM vol. 3, 17.3.1.4).
+  if ((flags & FL_TF) != 0 || load<u32>(cpu, TRAP_ARMED) != 0) set |= ATT_TRAP;
   if ((flags & FL_RF) != 0) {
     set |= ATT_RESUME;
     store<u32>(cpu, 0, RESUME_ARMED);

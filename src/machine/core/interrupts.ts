@@ -168,6 +168,7 @@ export function boundary(): bool {
     let debug = load<u32>(cpu, PENDING_DEBUG);
     if (load<u32>(cpu, TRAP_ARMED) != 0) {
       store<u32>(cpu, 0, TRAP_ARMED);
+      noticeFlags();
       if (!stackShadow) debug |= DR6_BS;
     }
     if (debug != 0 && !stackShadow) {

@@ -289,14 +289,19 @@ export function checkDataSelector(selector: u32, vector: u32): void {
 }
 
 /**
- * MOV Sreg, POP Sreg, LDS and its kin: ES, SS, DS, FS, GS in every mode. After SS nothing interrupts for one instruction,
- * so that rSP can follow (LSS, which loads both, is given the same grace).
+ * MOV Sreg, POP Sreg: ES, SS, DS, FS, GS in every mode. After SS nothing interrupts for one instruction, so that rSP can
+ * follow.
  */
 export function loadSegment(seg: u32, selector: u32): void {
   loadChecked(seg, selector & 0xffff);
   if (seg != SEG_SS) return;
   store<u32>(cpu, 0, SHADOW_STI);
   atomic.or<u32>(cpu + ATTENTION, ATT_SHADOW);
+}
+
+/** LDS and its kin; LSS, which loads rSP too, needs no such grace. */
+export function loadFarSegment(seg: u32, selector: u32): void {
+  loadChecked(seg, selector & 0xffff);
 }
 
 function loadChecked(seg: u32, selector: u32): void {

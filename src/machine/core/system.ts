@@ -29,7 +29,7 @@ import { address, addressAt, isMemory, read, readRm, segmented, setDst, setRegis
 import * as O from "./ops";
 import * as R from "./record";
 import { farReturn, iret } from "./returns";
-import { inProtectedMode, loadSegment, segBase as segmentBase } from "./segments";
+import { inProtectedMode, loadFarSegment, loadSegment, segBase as segmentBase } from "./segments";
 import { peek, release } from "./stack";
 import { BUDGET, BUDGET_MARK, COUNT_RING, CPL, GPR, INSTRUCTIONS, MODE, MODE_64, NEXT_RIP, RIP } from "./state";
 import { syscall, sysenter, sysexit, sysret } from "./syscall";
@@ -107,7 +107,7 @@ function farTransfer(ip: usize, size: u32, calls: bool): void {
 function loadFar(ip: usize, size: u32): void {
   const selector = farPointer(ip, size);
   const offset = farOffset;
-  loadSegment(load<u32>(ip, R.R_SRC), selector);
+  loadFarSegment(load<u32>(ip, R.R_SRC), selector);
   setSized(load<u32>(ip, R.R_DST), offset, size);
 }
 

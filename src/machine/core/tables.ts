@@ -177,14 +177,14 @@ function hasRights(type: u32): bool {
   return !inLongMode() && (type == TYPE_CALL16 || type == TYPE_TASK_GATE);
 }
 
-/** LAR: ZF and the access rights, or ZF clear and all ones. */
+/** LAR: ZF and the access rights (with the limit's bits between them, as AMD's processors do), or ZF clear and all ones. */
 export function lar(selector: u32): u64 {
   protectedOnly();
   selector &= 0xffff;
   const found = (selector & SELECTOR) != 0 && peekDescriptor(selector);
   const good = found && visible(selector) && ((descHigh & AR_S) != 0 || hasRights(descType()));
   setZero(good);
-  return good ? <u64>(descHigh & 0x00f0ff00) : REFUSED;
+  return good ? <u64>(descHigh & 0x00ffff00) : REFUSED;
 }
 
 /** LSL: ZF and the limit in bytes, or ZF clear and all ones. */
