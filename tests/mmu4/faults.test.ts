@@ -140,6 +140,36 @@ describe("translate", () => {
   })
 })
 
+describe("an entry that another processor changes under the walk", () => {
+  it("is read again", () => {
+    g.set(PT, 0, entryOf(30, P | W))
+    g.world.memory.beforeExchange = (pa) => {
+      if (pa === g.world.hpa(PT * 4096)) g.set(PT, 0, entryOf(31, P | W | A))
+    }
+    expect(g.access(at(0, 0, 0, 0), "r")).toBe(31)
+    g.world.memory.beforeExchange = () => undefined
+    check(g.world)
+  })
+
+  it("without end makes the instruction run again, and ends what the host does in the guest's name", () => {
+    g.set(PT, 0, entryOf(30, P | W))
+    let frame = 30
+    g.world.memory.beforeExchange = (pa) => {
+      if (pa === g.world.hpa(PT * 4096)) g.set(PT, 0, entryOf(30 + (frame++ % 2), P | W))
+    }
+    g.set(PT, 0, entryOf(31, P | W))
+    const cpu = g.mmu.vcpus[0]!
+    expect(cpu.pageFault(at(0, 0, 0, 0), 0, 4, false).kind).toBe(FIXED)
+    expect(g.faults).toMatchObject({ spurious: 1, fill: 0 })
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 0, false)).toMatchObject({
+      kind: KILL,
+      reason: "page tables keep changing under a walk",
+    })
+    g.world.memory.beforeExchange = () => undefined
+    check(g.world)
+  })
+})
+
 describe("the linear view", () => {
   it("maps the kernel's address to itself, and nothing for a user", () => {
     g = new Guest()

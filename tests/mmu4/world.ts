@@ -22,6 +22,9 @@ export class TestMemory implements PhysicalMemory {
   private readonly bytes = new Uint8Array(this.words.buffer)
   private readonly halves = new Uint16Array(this.words.buffer)
 
+  /** What another processor does just before an atomic operation. */
+  beforeExchange: (pa: number) => void = () => undefined
+
   private at(pa: number, size: number): number {
     if (!(pa >= 0 && pa + size <= this.bytes.length) || pa % size !== 0) throw new Error(`bad address ${pa}`)
     return pa / size
@@ -39,6 +42,7 @@ export class TestMemory implements PhysicalMemory {
     this.bytes[this.at(pa, 1)] = value
   }
   compareExchange32(pa: number, expected: number, value: number): number {
+    this.beforeExchange(pa)
     const i = this.at(pa, 4)
     const old = this.words[i]!
     if (old === expected) this.words[i] = value
@@ -209,6 +213,7 @@ export class World implements GuestMemory {
 
   constructor(options: WorldOptions = {}) {
     this.memory.words.fill(0)
+    this.memory.beforeExchange = () => undefined
     this.allocator = new TestAllocator(options.shadowFrames ?? SHADOW_LAST - SHADOW_FIRST)
     this.hardware = Array.from({ length: options.vcpus ?? 1 }, () => new Hardware(this.memory))
     this.mmu = createShadowMmu({
