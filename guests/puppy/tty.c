@@ -136,8 +136,6 @@ static u8 last_typed(void) { return tty.in[(tty.write - 1) % INPUT_SIZE]; }
 static void interrupt(u8 c, int sig)
 {
 	echo(c);
-	if (tty.t.lflag & ECHO)
-		put("\r\n", 2);
 	/* What was typed before is not meant any more. */
 	tty.read = tty.lines_to = tty.write;
 	if (tty.pgrp) {

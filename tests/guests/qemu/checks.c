@@ -665,6 +665,77 @@ static void check_registers(void)
 	expect("registers survive", bad, 0);
 }
 
+/* ---- Random calls with random arguments: the kernel stays up, and so does everyone else ---- */
+
+static u64 seed;
+static u32 random(void)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return seed >> 33;
+}
+static long random_argument(void)
+{
+	static const long interesting[] = { 0, 1, 2, 3, -1, -2, 4096, 0x1000000, -4096, 0x7fffffff, 255, 64, 0x102, 8 };
+	static char buffer[65536] __attribute__((aligned(4096)));
+	static const char *const paths[] = { "/tmp", "/tmp/a", "/proc/self/maps", "..", "/dev/zero", "/tmp/a/b", "/dev/null", "/" };
+
+	switch (random() % 8) {
+	case 0:
+		return KERNEL_ADDRESS + random() % 65536;
+	case 1:
+		return (long)((ulong)random() << (sizeof(long) * 4 - 1) ^ random());
+	case 2:
+	case 3:
+		return (long)(buffer + random() % 65536);
+	case 4:
+		return (long)paths[random() % 8];
+	case 5:
+		return random() % 16;
+	default:
+		return interesting[random() % (sizeof(interesting) / sizeof(interesting[0]))];
+	}
+}
+static void random_calls(void)
+{
+	/* The console shall not be written to. */
+	for (int i = 0; i < 3; i++)
+		S1(close, i);
+	for (int n = 0; n < 3000; n++) {
+		long nr = random() % 410;
+		/* Not those that multiply, wait for ever, shoot others or turn the machine off. */
+		if (nr == NR_fork || nr == NR_reboot || nr == NR_kill || nr == NR_pause || nr == NR_nanosleep || nr == NR_exit)
+			continue;
+#ifdef __x86_64__
+		if (nr == 56 || nr == 58 || nr == 130 || nr == 200 || nr == 230 || nr == 231 || nr == 234 || nr == 103)
+			continue;
+#else
+		if (nr == 120 || nr == 190 || nr == 179 || nr == 238 || nr == 267 || nr == 252 || nr == 270 || nr == 103)
+			continue;
+#endif
+		call(nr, random_argument(), random_argument(), random_argument(), random_argument(), random_argument(),
+		     random_argument());
+	}
+}
+static void check_random(void)
+{
+	struct { long sec, nsec; } ms100 = { 0, 100000000 };
+	int status;
+
+	for (int i = 0; i < 40; i++) {
+		long pid = S0(fork);
+		if (!pid) {
+			seed = i;
+			random_calls();
+			S1(exit, 0);
+		}
+		/* It may well wait for something that never comes. */
+		S2(nanosleep, &ms100, NULL);
+		S2(kill, pid, SIGKILL);
+		S4(wait4, pid, &status, 0, 0);
+	}
+	expect("random calls", in_child(cow_child), EXITED(7));
+}
+
 __attribute__((used)) void entry(ulong *stack)
 {
 	long argc = stack[0];
@@ -684,6 +755,8 @@ __attribute__((used)) void entry(ulong *stack)
 	check_files();
 	check_tls();
 	check_registers();
+	shared_word = 1;
+	check_random();
 	print(failures ? "checks FAILED\n" : "checks passed\n");
 	S4(reboot, 0xfee1dead, 672274793, 0x4321fedc, failures > 100 ? 100 : failures);
 }
