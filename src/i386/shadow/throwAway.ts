@@ -1,16 +1,5 @@
 import { SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
-import {
-  ABSENT,
-  BROKEN,
-  type GuestTables,
-  PTE_A,
-  PTE_D,
-  PTE_P,
-  PTE_PS,
-  PTE_U,
-  PTE_W,
-  type TableFormat,
-} from "./format.ts"
+import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, type TableFormat } from "./format.ts"
 import {
   FIXED,
   GUEST_FAULT,
@@ -24,6 +13,7 @@ import {
   type ShadowConfig,
   type ShadowCounts,
 } from "./interface.ts"
+import { BAD, GuestWalk, NOT_PRESENT } from "./walk.ts"
 
 /*
  * lguest's shadow MMU: throw-away shadows with a few roots.
@@ -31,8 +21,8 @@ import {
  *  - A shadow entry is made when the guest faults on it and thrown away when the guest says that something has changed.
  *    The guest's tables are not write-protected: between a change and its announcement the shadow may be stale, as a
  *    TLB may be. That is the contract (docs/abi-i386.md), and all that a guest can break by breaking it is itself.
- *  - An spte maps a frame of the guest's memory and nothing else, whatever the guest's tables say: `hostAddress` is the
- *    only way to a frame number.
+ *  - An spte maps a frame of the guest's memory and nothing else, whatever the guest's tables say: `hostAddress` of walk.ts
+ *    is the only way to a frame number.
  *  - An spte is writable only if the guest's entry is dirty: the first write faults, and the fault sets D. A is set when
  *    the spte is made.
  *  - Ring 1 is a supervisor to paging, so one shadow serves the guest's kernel and its processes; CR0.WP is set.
@@ -57,14 +47,11 @@ interface Root {
   cr3: number
 }
 
+const NO_MEMORY = "the host has no memory left for this guest's shadow page tables"
+
 const hex = (n: number) => `0x${n.toString(16)}`
 
-/** What `walk` found, beside its outcome. */
-const NOT_PRESENT = 0
-const PRESENT = 1
-const BAD = 2
-
-export class ThrowAwayShadow implements Shadow, GuestTables {
+export class ThrowAwayShadow implements Shadow {
   faultError = 0
   mmio = 0
   reason = ""
@@ -81,19 +68,13 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   readonly switcherTable: number
   private readonly config: ShadowConfig
   private readonly format: TableFormat
+  private readonly guest: GuestWalk
   private readonly roots: ReadonlyArray<Root>
   private current: Root
   private next = 0
   private linear = true
   private kernelAddress = SWITCHER_ADDR
   private disturbed = true
-
-  // The walk's findings: host-physical addresses of the guest's entries, the leaf's words, rights, frame.
-  private directoryAt = 0
-  private leafAt = 0
-  private leafLo = 0
-  private rights = 0
-  private gfn = 0
   /** The fault served last found an entry that was too narrow, and not none. */
   private replaced = false
 
@@ -102,15 +83,19 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     if (config.tableLimit < 16) throw new RangeError("a shadow MMU needs at least 16 tables")
     this.config = config
     this.format = format
+    this.guest = new GuestWalk(format, config.memory, config.frames)
     this.switcherTable = this.take()
     this.roots = Array.from({ length: ROOTS }, () => ({ pgd: NO_PGD, frames: [], cr3: 0 }))
     this.current = this.roots[0]!
-    this.build(this.current)
+    if (!this.build(this.current)) {
+      config.allocator.release(this.switcherTable >>> 12)
+      throw new RangeError(NO_MEMORY)
+    }
   }
 
   private take(): number {
     const hfn = this.config.allocator.alloc()
-    if (hfn < 0) throw new RangeError("no memory is left for a guest's shadow page tables")
+    if (hfn < 0) throw new RangeError(NO_MEMORY)
     return hfn * 4096
   }
 
@@ -138,13 +123,6 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     if (this.format.entryBytes === 8) this.config.memory.write32(at + 4, 0)
   }
 
-  hostAddress(gpa: number): number {
-    const gfn = Math.floor(gpa / 4096)
-    if (gfn >= this.config.frames.count) return -1
-    const hfn = this.config.frames.gfnToHfn(gfn)
-    return hfn < 0 ? -1 : hfn * 4096 + (gpa % 4096)
-  }
-
   root(): number {
     return this.current.cr3
   }
@@ -164,54 +142,6 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     return KILL
   }
 
-  // ------------------------------------------------------------------------------------------------------- the walk
-  /** The guest's own tables for `gva`, without touching anything; BAD leaves `reason`. */
-  private walk(pgd: number, gva: number): typeof NOT_PRESENT | typeof PRESENT | typeof BAD {
-    const { memory } = this.config
-    const { format } = this
-    const at = format.guestDirectory(memory, this, pgd, gva)
-    if (at === ABSENT) return NOT_PRESENT
-    if (at === BROKEN) return this.bad(`bad page table: ${hex(gva)} is looked up outside of memory`)
-    const wide = format.entryBytes === 8
-    const lo = memory.read32(at)
-    if ((lo & PTE_P) === 0) return NOT_PRESENT
-    const hi = wide ? memory.read32(at + 4) : 0
-    if ((hi & format.reservedHigh) !== 0) return this.badEntry("directory", gva, hi, lo)
-    this.directoryAt = at
-    this.rights = lo
-    if ((lo & PTE_PS) !== 0) {
-      // A large page: shadowed by small ones, each with the frame that lies at its place.
-      if ((lo & format.reservedLarge) !== 0) return this.badEntry("directory", gva, hi, lo)
-      this.leafAt = at
-      this.leafLo = lo
-      const first = hi * 0x10_0000 + (lo >>> 12)
-      this.gfn = first + ((gva >>> 12) & ((1 << (format.directoryShift - 12)) - 1))
-      return PRESENT
-    }
-    const table = this.hostAddress(hi * 0x1_0000_0000 + ((lo & 0xfffff000) >>> 0))
-    if (table < 0) return this.badEntry("directory", gva, hi, lo)
-    const entry = table + ((gva >>> 12) & ((1 << (format.directoryShift - 12)) - 1)) * format.entryBytes
-    const pteLo = memory.read32(entry)
-    if ((pteLo & PTE_P) === 0) return NOT_PRESENT
-    const pteHi = wide ? memory.read32(entry + 4) : 0
-    if ((pteHi & format.reservedHigh) !== 0) return this.badEntry("table", gva, pteHi, pteLo)
-    this.leafAt = entry
-    this.leafLo = pteLo
-    this.rights = lo & pteLo
-    this.gfn = pteHi * 0x10_0000 + (pteLo >>> 12)
-    return PRESENT
-  }
-
-  private bad(reason: string): typeof BAD {
-    this.reason = reason
-    return BAD
-  }
-
-  private badEntry(kind: "directory" | "table", gva: number, hi: number, lo: number): typeof BAD {
-    const value = hi === 0 ? hex(lo) : `${hex(hi)}${lo.toString(16).padStart(8, "0")}`
-    return this.bad(`bad page ${kind} entry ${value} for ${hex(gva)}`)
-  }
-
   // ------------------------------------------------------------------------------------------------------ the faults
   pageFault(gva: number, error: number): Outcome {
     const { faults } = this.counts
@@ -226,30 +156,31 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
 
   /** What a fault means, and its repair. Whoever acts in the guest's name comes here too, uncounted. */
   private serve(gva: number, error: number): Outcome {
+    const { guest } = this
     const access = error & (PF_WRITE | PF_USER)
     // Here the guest has nothing, whatever its tables say.
     if (gva >= SWITCHER_ADDR) return this.deny(access)
     if (this.linear) return this.linearFault(gva, access)
 
-    const found = this.walk(this.current.pgd, gva)
-    if (found === BAD) return this.kill(this.reason)
+    const found = guest.walk(this.current.pgd, gva)
+    if (found === BAD) return this.kill(guest.reason)
     if (found === NOT_PRESENT) return this.deny(access)
-    if ((access & PF_USER) !== 0 && (this.rights & PTE_U) === 0) return this.deny(access | PF_PRESENT)
-    if ((access & PF_WRITE) !== 0 && (this.rights & PTE_W) === 0) return this.deny(access | PF_PRESENT)
+    if ((access & PF_USER) !== 0 && (guest.rights & PTE_U) === 0) return this.deny(access | PF_PRESENT)
+    if ((access & PF_WRITE) !== 0 && (guest.rights & PTE_W) === 0) return this.deny(access | PF_PRESENT)
 
-    const hpa = this.hostAddress(this.gfn * 4096)
-    if (hpa < 0) return this.device(this.gfn * 4096 + (gva & 0xfff), gva)
+    const hpa = guest.hostAddress(guest.gfn * 4096)
+    if (hpa < 0) return this.device(guest.gfn * 4096 + (gva & 0xfff), gva)
 
     // As the processor would have: A on the way, A and perhaps D on the leaf.
     const { memory } = this.config
-    if (this.leafAt !== this.directoryAt) this.setFlags(this.directoryAt, PTE_A)
+    if (guest.leafAt !== guest.directoryAt) this.setFlags(guest.directoryAt, PTE_A)
     const flags = (access & PF_WRITE) !== 0 ? PTE_A | PTE_D : PTE_A
-    if ((this.leafLo & flags) !== flags) {
-      this.leafLo = (memory.read32(this.leafAt) | flags) >>> 0
-      memory.write32(this.leafAt, this.leafLo)
+    if ((guest.leafLo & flags) !== flags) {
+      guest.leafLo = (memory.read32(guest.leafAt) | flags) >>> 0
+      memory.write32(guest.leafAt, guest.leafLo)
     }
     const at = this.entry(this.current, gva)
-    if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
+    if (at < 0) return this.kill(NO_MEMORY)
     this.replaced = (memory.read32(at) & PTE_P) !== 0
     this.writeEntry(at, this.shadowEntry(hpa))
     return FIXED
@@ -263,8 +194,9 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
 
   /** The spte for what the walk found at `hpa`. */
   private shadowEntry(hpa: number): number {
-    const writable = (this.rights & PTE_W) !== 0 && (this.leafLo & PTE_D) !== 0 ? PTE_W : 0
-    return (hpa | PTE_P | PTE_A | PTE_D | (this.rights & PTE_U) | writable) >>> 0
+    const { rights, leafLo } = this.guest
+    const writable = (rights & PTE_W) !== 0 && (leafLo & PTE_D) !== 0 ? PTE_W : 0
+    return (hpa | PTE_P | PTE_A | PTE_D | (rights & PTE_U) | writable) >>> 0
   }
 
   private deny(error: number): Outcome {
@@ -284,14 +216,14 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   /** The linear view is the kernel's alone. */
   private linearFault(gva: number, access: number): Outcome {
     if ((access & PF_USER) !== 0) return this.deny(access | PF_PRESENT)
-    const hpa = this.hostAddress(gva)
+    const hpa = this.guest.hostAddress(gva)
     if (hpa < 0) {
       const { begin, end } = this.config.window
       if (gva >= begin && gva < end) return this.device(gva, gva)
       return this.kill(`access to ${hex(gva)}, outside of memory, before NEW_PGTABLE`)
     }
     const at = this.entry(this.current, gva)
-    if (at < 0) return this.kill("the host has no memory left for this guest's shadow page tables")
+    if (at < 0) return this.kill(NO_MEMORY)
     this.replaced = false
     this.writeEntry(at, (hpa & ~0xfff) | PTE_P | PTE_W | PTE_A | PTE_D)
     return FIXED
@@ -360,7 +292,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   newRoot(pgd: number): Outcome {
     this.counts.newRoots++
     const address = (pgd & this.format.rootMask) >>> 0
-    if (this.hostAddress(address) < 0) return this.kill(`page tables at ${hex(pgd)}, outside of memory`)
+    if (this.guest.hostAddress(address) < 0) return this.kill(`page tables at ${hex(pgd)}, outside of memory`)
     if (this.linear) {
       this.linear = false
       for (const root of this.roots) this.release(root, 0, SWITCHER_ADDR)
@@ -368,7 +300,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     let root = this.find(address)
     if (root === undefined) {
       root = this.evict()
-      if (root === undefined) return this.kill("the host has no memory left for this guest's shadow page tables")
+      if (root === undefined) return this.kill(NO_MEMORY)
       root.pgd = address
       this.counts.rootsMade++
     }
@@ -416,10 +348,10 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
   private prefill(root: Root, gva: number): Outcome {
     const at = this.existing(root, gva)
     if (at < 0 || root.pgd === NO_PGD) return FIXED
-    const found = this.walk(root.pgd, gva)
-    if (found === BAD) return this.kill(this.reason)
-    if (found === NOT_PRESENT || (this.leafLo & PTE_A) === 0) return FIXED
-    const hpa = this.hostAddress(this.gfn * 4096)
+    const found = this.guest.walk(root.pgd, gva)
+    if (found === BAD) return this.kill(this.guest.reason)
+    if (found === NOT_PRESENT || (this.guest.leafLo & PTE_A) === 0) return FIXED
+    const hpa = this.guest.hostAddress(this.guest.gfn * 4096)
     if (hpa >= 0) this.writeEntry(at, this.shadowEntry(hpa))
     return FIXED
   }
@@ -442,7 +374,7 @@ export class ThrowAwayShadow implements Shadow, GuestTables {
     for (const root of this.roots) {
       if (root.pgd === NO_PGD) continue
       for (let i = 0; i < this.format.topEntries; i++) {
-        const at = this.hostAddress(root.pgd + 8 * i)
+        const at = this.guest.hostAddress(root.pgd + 8 * i)
         if (at < 0) continue
         const lo = this.config.memory.read32(at)
         const gva = i * 2 ** this.format.topShift + index * 2 ** this.format.directoryShift
