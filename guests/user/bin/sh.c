@@ -438,6 +438,7 @@ int sh_main(int argc, char **argv)
 	char scratch[64];
 	int fd = 0;
 	program = "sh";
+	shell_pid = getpid();
 	if (argc > 2 && !strcmp(argv[1], "-c")) {
 		run_line(argv[2]);
 		return last_status;

@@ -27,7 +27,7 @@ struct node {
 struct node *parse(const char *line, const char **error);
 
 /* sh_expand.c */
-extern int last_status, last_background;
+extern int last_status, last_background, shell_pid; /* $? $! $$ */
 /* Fields that the words become, NULL-terminated; their number in *count. */
 char **expand_all(const struct word *words, int *count);
 char *expand_one(const char *text); /* without splitting: for redirections and assignments */

@@ -1,7 +1,7 @@
 /* Words to fields: quotes, backslashes, $NAME ${NAME} $? $$ $!. Every variable is exported: they live in environ. */
 #include "sh.h"
 
-int last_status, last_background;
+int last_status, last_background, shell_pid;
 
 static char **find(const char *name, size_t length)
 {
@@ -88,7 +88,7 @@ static const char *value(const char **s)
 	const char *p = *s, *start, *v;
 	if (*p == '?' || *p == '$' || *p == '!') {
 		*s = p + 1;
-		snprintf(digits, sizeof digits, "%d", *p == '?' ? last_status : *p == '$' ? getpid() : last_background);
+		snprintf(digits, sizeof digits, "%d", *p == '?' ? last_status : *p == '$' ? shell_pid : last_background);
 		return digits;
 	}
 	int brace = *p == '{';

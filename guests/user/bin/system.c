@@ -114,10 +114,11 @@ int uname_main(int argc, char **argv)
 		char option;
 		const char *text;
 	} parts[] = {{'s', u.sysname}, {'n', u.nodename}, {'r', u.release}, {'v', u.version}, {'m', u.machine}};
-	if (options[0] != '-') {
-		dprintf(2, "usage: uname [-asnrvm]\n");
-		return 1;
-	}
+	for (const char *c = options + 1; *c || *options != '-'; c++)
+		if (*options != '-' || !strchr("asnrvm", *c)) {
+			dprintf(2, "usage: uname [-asnrvm]\n");
+			return 1;
+		}
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (strchr(options, 'a') || strchr(options, parts[i].option)) {
 			printf("%s%s", first ? "" : " ", parts[i].text);
