@@ -18,6 +18,7 @@ import { defines } from "../src/machine/layout.ts"
 import { PDA } from "../src/pda/index.ts"
 import { SYSCALL_EVENT, VCPU, VCPU_STATE } from "../src/vcpu/descriptor.ts"
 import type { AssemblyUnit } from "./assemble.ts"
+import { headers } from "./guests/headers.ts"
 
 const constants: Record<string, number> = {
   KERNEL_CS,
@@ -50,7 +51,10 @@ const layouts = [
   "scripts/assemble.ts",
 ]
 
-/** The x86_64 host's machine code. */
+/** Where the tests' guests are linked; they are loaded 2 GiB below the top, at 1 MiB. */
+const TEST_GUEST = 0xffff_ffff_8010_0000n
+
+/** The x86_64 host's machine code, and what runs on it in the tests. */
 export const units: ReadonlyArray<AssemblyUnit> = [
   {
     name: "the x86_64 host's text",
@@ -71,5 +75,17 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     offsets,
     external: new Map(),
     output: "src/host/x86_64/process.gen.ts",
+  },
+  {
+    name: "the tests' x86_64 guests",
+    source: "tests/lguest64/guest.S",
+    sources: ["tests/lguest64/guest.S", "src/paravirt_ops/lguest64.ts", ...layouts],
+    address: TEST_GUEST,
+    bits: 64,
+    offsets: headers()
+      .find(({ output }) => output.endsWith("lguest64_abi.h"))!
+      .text.replace("#pragma once", ""),
+    external: new Map(),
+    output: "tests/lguest64/guest.gen.ts",
   },
 ]

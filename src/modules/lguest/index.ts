@@ -60,6 +60,8 @@ export class LguestI386Device implements LguestDevice {
 
   irq(irq: number): void {
     this.vcpu.interrupt(irq)
+    // The guest may be in the middle of a long stretch: it is interrupted, so that `prepare` looks at what waits.
+    if (this.vcpu.pending === undefined) this.host.kernel.clock.kick()
   }
 
   registerLo(index: number): number {

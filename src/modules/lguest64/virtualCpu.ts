@@ -9,6 +9,8 @@ import {
   GUEST_KERNEL_DS,
   GUEST_USER_CS,
   GUEST_USER_DS,
+  HCALL_FREE,
+  HCALL_RING_SIZE,
   IRET_FRAME,
   IRQ_TIMER,
   LGUEST_SHARED,
@@ -277,6 +279,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     ram.write32(this.sharedPa + S.tscKhz.offset, TSC_KHZ)
     ram.write32(this.sharedPa + S.vcpuIndex.offset, 0)
     ram.write32(this.sharedPa + S.abiVersion.offset, ABI_VERSION)
+    ram.fill(this.sharedPa + S.hcallStatus.offset, HCALL_RING_SIZE, HCALL_FREE)
     ram.write64(this.sharedPa + S.reservedStart.offset, HOST_START_LO, HOST_START_HI)
     ram.write64(this.sharedPa + S.reservedEnd.offset, HOST_END_LO, HOST_END_HI)
     this.guest.writeTime(this.sharedPa, now)
