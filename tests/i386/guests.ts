@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { EventLog, type LogCategory } from "../../src/host/eventLog.ts"
-import type { Pending } from "../../src/host/devLguest.ts"
+import type { LguestDevice, Pending } from "../../src/host/devLguest.ts"
 import type { Hosted } from "../../src/modules/lguest64/boot.ts"
 import { bootLguest } from "../../src/modules/lguest/boot.ts"
 import { code, symbols } from "./guest.gen.ts"
@@ -45,6 +45,21 @@ export class TestGuest {
       kernel.processor.skip(Math.max(0, until - kernel.now))
       if (kernel.now >= limit) return { kind: "slice" }
     }
+  }
+
+  /** Closes the guest and gives two new ones half of its memory each, on the same host. */
+  divide(entries: ReadonlyArray<keyof typeof symbols>): ReadonlyArray<LguestDevice> {
+    const { hosted } = this
+    const bytes = GUEST_BYTES / 2
+    hosted.device.close()
+    return entries.map((entry, i) => {
+      const base = hosted.guestBase + i * bytes
+      hosted.machine.ram.fill(base, bytes, 0)
+      hosted.machine.ram.copyIn(base + LOAD, image)
+      const device = hosted.open(base, bytes)
+      device.initialize({ entry: LOAD + symbols[entry], bootParams: BOOT_PARAMS })
+      return device
+    })
   }
 
   /** Lets `ns` pass for the host, whatever the guest does. */

@@ -190,6 +190,41 @@ describe("the lguest module", () => {
     expect(kernel.statistics.hostSystemCalls).toBe(calls + 4)
   })
 
+  it.each([
+    ["user_mode", "clock", 7, 3],
+    ["clock", "clock", 3, 3],
+    ["thread_local", "no_handler", 0, undefined],
+  ] as const)("runs two guests on one processor: %s and %s", (a, b, first, second) => {
+    const host = new TestGuest("power_off")
+    const { kernel } = host.hosted
+    const devices = host.divide([a, b])
+    const ends: Array<Pending | undefined> = [undefined, undefined]
+    // Slices of prime lengths, so that they interrupt one another everywhere.
+    for (let i = 0; i < 20_000 && ends.includes(undefined); i++) {
+      const n = i % 2
+      if (ends[n] !== undefined) continue
+      const pending = devices[n]!.read(kernel.now + [211, 503][n]!)
+      if (pending.kind === "shutdown" || pending.kind === "killed") ends[n] = pending
+      else if (pending.kind === "idle") kernel.processor.skip(Math.min(pending.until - kernel.now, 1_000_000))
+    }
+    expect(ends[0]).toEqual(shutdown(first))
+    if (second === undefined) expect(cause(ends[1]!)).toMatch(/^unhandled trap 6/)
+    else expect(ends[1]).toEqual(shutdown(second))
+    for (const device of devices) device.close()
+  })
+
+  it("takes the processor from a guest that never rests", () => {
+    const host = new TestGuest("power_off")
+    const { kernel } = host.hosted
+    const [spinning, working] = host.divide(["spin", "user_mode"])
+    const before = kernel.statistics.contextSwitches
+    expect(spinning!.read(kernel.now + 40_000_000)).toEqual({ kind: "slice" })
+    // The other one is not run before somebody reads from it.
+    expect(kernel.statistics.contextSwitches - before).toBeLessThan(10)
+    expect(working!.read(kernel.now + 40_000_000)).toEqual(shutdown(7))
+    expect(spinning!.read(kernel.now + 1_000_000)).toEqual({ kind: "slice" })
+  })
+
   it("runs no more than it is allowed to", () => {
     const guest = new TestGuest("spin")
     expect(guest.run(30_000_000)).toEqual({ kind: "slice" })
