@@ -5,8 +5,9 @@ import { raise } from "./fault";
 import { cpl, segBase, updateMode } from "./segments";
 
 /*
- * Debug registers and breakpoints (SDM vol. 3, chapter 17). Execution breakpoints are looked for at instruction boundaries
- * while ATT_BREAK is set, data breakpoints by every access while WATCH is (memory.ts), both decided when DR7 is written.
+ * Debug registers and breakpoints (SDM vol. 3, chapter 17). While DR7 enables any, ATT_BREAK makes every instruction a block
+ * of its own: execution breakpoints are looked for at its boundary, and what its accesses hit (memory.ts, while WATCH is
+ * set) is reported at the next one.
  */
 
 const DR6: usize = 6 * 8;
@@ -34,15 +35,15 @@ function kindOf(control: u32, i: u32): u32 {
 /** Decides what has to be watched, from DR7. */
 export function refreshBreakpoints(): void {
   const control = dr7();
-  let execution = false;
+  let any = false;
   let data: u32 = 0;
   for (let i: u32 = 0; i < 4; ++i) {
     if (!enabled(control, i)) continue;
     const kind = kindOf(control, i);
-    if (kind == ON_EXECUTION) execution = true;
+    any = true;
     if (kind == ON_WRITE || kind == ON_ACCESS) data = 1;
   }
-  if (execution) atomic.or<u32>(cpu + ATTENTION, ATT_BREAK);
+  if (any) atomic.or<u32>(cpu + ATTENTION, ATT_BREAK);
   else atomic.and<u32>(cpu + ATTENTION, ~ATT_BREAK);
   store<u32>(cpu, data, WATCH);
   updateMode();
