@@ -1,5 +1,18 @@
 import * as O from "./ops";
-import { address, direct, dst, imm, read, readRm, readToWriteMiss, readToWriteRm, setDst, src, write, writeRm } from "./operand";
+import {
+  address,
+  direct,
+  dst,
+  imm,
+  read,
+  readRm,
+  readToWriteMiss,
+  readToWriteRm,
+  setDst,
+  src,
+  write,
+  writeRm,
+} from "./operand";
 import { carry, setArithmetic, setLogic, setResult } from "./flags";
 import { R_SEGMENT, R_SUB } from "./record";
 
@@ -157,7 +170,7 @@ export function testRmI<T>(ip: usize): void {
 @inline
 export function incremented<T>(a: T): T {
   const r = <T>(a + 1);
-  setResult<T>(r, carry(), <u32>(a == <T>maximum<T>()), <u32>((<u32>r & 15) == 0));
+  setResult<T>(r, carry(), <u32>(a == <T>maximum<T>()), <u32>(((<u32>r) & 15) == 0));
   return r;
 }
 
@@ -165,7 +178,7 @@ export function incremented<T>(a: T): T {
 @inline
 export function decremented<T>(a: T): T {
   const r = <T>(a - 1);
-  setResult<T>(r, carry(), <u32>(r == <T>maximum<T>()), <u32>((<u32>r & 15) == 15));
+  setResult<T>(r, carry(), <u32>(r == <T>maximum<T>()), <u32>(((<u32>r) & 15) == 15));
   return r;
 }
 

@@ -78,8 +78,8 @@ export function lockedI<T>(ip: usize): void {
 export function lockedBitI<T>(ip: usize): void {
   const bit = imm<u32>(ip) & ((sizeof<T>() << 3) - 1);
   const how = 8 + <u32>load<u8>(ip, R.R_SUB);
-  const old = atomicUpdate<T>(ip, address(ip, sizeof<T>(), true), how, <T>(<u64>1 << bit));
-  setCarry(<u32>(<u64>old >> bit) & 1);
+  const old = atomicUpdate<T>(ip, address(ip, sizeof<T>(), true), how, <T>((<u64>1) << bit));
+  setCarry((<u32>((<u64>old) >> bit)) & 1);
 }
 
 /** XCHG: with memory always LOCKed. */

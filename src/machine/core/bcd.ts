@@ -40,7 +40,7 @@ export function das(): void {
   let cf: u32 = 0;
   let af: u32 = 0;
   if ((al & 15) > 9 || adjust() != 0) {
-    cf = oldCarry | <u32>(al < 6);
+    cf = oldCarry | (<u32>(al < 6));
     al -= 6;
     af = 1;
   }
@@ -70,7 +70,7 @@ export function aas(): void {
 
 function asciiAdjusted(ax: u16, adjusts: bool): void {
   store<u16>(cpu, ax & 0xff0f, AX);
-  setResult<u8>(<u8>ax & 15, <u32>adjusts, 0, <u32>adjusts);
+  setResult<u8>((<u8>ax) & 15, <u32>adjusts, 0, <u32>adjusts);
 }
 
 export function aam(ip: usize): void {

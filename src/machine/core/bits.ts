@@ -1,4 +1,17 @@
-import { imm, isMemory, address, dst, read, readRm, readToWriteRm, setDst, setRegister, src, sum, writeRm } from "./operand";
+import {
+  imm,
+  isMemory,
+  address,
+  dst,
+  read,
+  readRm,
+  readToWriteRm,
+  setDst,
+  setRegister,
+  src,
+  sum,
+  writeRm,
+} from "./operand";
 import { setCarry, setLazy } from "./flags";
 import { atomicUpdate } from "./atomic";
 import * as R from "./record";
@@ -29,12 +42,12 @@ function within<T>(ip: usize, offset: u32): void {
   const bit = offset & ((sizeof<T>() << 3) - 1);
   const which = <u32>load<u8>(ip, R.R_SUB);
   if (which == BT) {
-    setCarry(<u32>(<u64>readRm<T>(ip) >> bit) & 1);
+    setCarry((<u32>((<u64>readRm<T>(ip)) >> bit)) & 1);
     return;
   }
   const value = readToWriteRm<T>(ip);
-  writeRm<T>(ip, changed<T>(which, value, <T>(<u64>1 << bit)));
-  setCarry(<u32>(<u64>value >> bit) & 1);
+  writeRm<T>(ip, changed<T>(which, value, <T>((<u64>1) << bit)));
+  setCarry((<u32>((<u64>value) >> bit)) & 1);
 }
 
 export function bitRmI<T>(ip: usize): void {
@@ -54,15 +67,15 @@ export function bitAddress<T>(ip: usize, write: bool): u64 {
 }
 
 export function bitMR<T>(ip: usize): void {
-  const bit = <u32>src<T>(ip) & ((sizeof<T>() << 3) - 1);
+  const bit = (<u32>src<T>(ip)) & ((sizeof<T>() << 3) - 1);
   const which = <u32>load<u8>(ip, R.R_SUB);
   const at = bitAddress<T>(ip, which != BT);
   if (which == BT) {
-    setCarry(<u32>(<u64>read<T>(ip, at) >> bit) & 1);
+    setCarry((<u32>((<u64>read<T>(ip, at)) >> bit)) & 1);
     return;
   }
-  const old = atomicUpdate<T>(ip, at, 8 + which, <T>(<u64>1 << bit));
-  setCarry(<u32>(<u64>old >> bit) & 1);
+  const old = atomicUpdate<T>(ip, at, 8 + which, <T>((<u64>1) << bit));
+  setCarry((<u32>((<u64>old) >> bit)) & 1);
 }
 
 /** BSF and BSR: with 0 the destination stays as it is (AMD's manual promises it), and only ZF is set. */

@@ -53,8 +53,10 @@ function bucketOf(physical: u32, key: u32): usize {
 
 /** Whether a host gate begins at, or covers, this physical address. */
 export function isGate(physical: u32): bool {
-  return physical - load<u32>(HEADER, HEADER_GATE_BEGIN) <
-    load<u32>(HEADER, HEADER_GATE_END) - load<u32>(HEADER, HEADER_GATE_BEGIN);
+  return (
+    physical - load<u32>(HEADER, HEADER_GATE_BEGIN) <
+    load<u32>(HEADER, HEADER_GATE_END) - load<u32>(HEADER, HEADER_GATE_BEGIN)
+  );
 }
 
 /** The linear address of the page after that of `linear`. */

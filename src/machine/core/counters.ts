@@ -1,16 +1,6 @@
 import { cpu } from "./cpu";
 import { R_OFFSET, R_REMAINING } from "./record";
-import {
-  BLOCK_RIP,
-  BUDGET,
-  BUDGET_MARK,
-  COUNT_RING,
-  CPL,
-  CURRENT,
-  INSTRUCTIONS,
-  MODE,
-  MODE_64,
-} from "./state";
+import { BLOCK_RIP, BUDGET, BUDGET_MARK, COUNT_RING, CPL, CURRENT, INSTRUCTIONS, MODE, MODE_64 } from "./state";
 
 /*
  * Exact instruction counts at no cost in the common case. A block is charged to BUDGET when it is entered; whoever
@@ -24,7 +14,7 @@ export function count(ahead: u32): void {
   const executed = <u64>(load<i64>(cpu, BUDGET_MARK) - budget);
   store<i64>(cpu, budget, BUDGET_MARK);
   store<u64>(cpu, load<u64>(cpu, INSTRUCTIONS) + executed, INSTRUCTIONS);
-  const ring = cpu + (<usize>load<u32>(cpu, CPL) << 3);
+  const ring = cpu + ((<usize>load<u32>(cpu, CPL)) << 3);
   store<u64>(ring, load<u64>(ring, COUNT_RING) + executed, COUNT_RING);
 }
 

@@ -403,7 +403,7 @@ function decodeOpcode(first: u32): void {
       // SSSE3 and later: only the length matters. All have ModRM; those of 0F3A a byte after it.
       const map: u32 = opcode == 0x38 ? 0x200 : 0x300;
       entry = O.VECTOR | M.MODRM | (map == 0x300 ? M.SKIP1 : 0);
-      opcode = map | <u32>next<u8>();
+      opcode = map | (<u32>next<u8>());
     } else {
       entry = M.TWO_BYTE_MAP[opcode];
       opcode |= 0x100;

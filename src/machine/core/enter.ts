@@ -56,7 +56,7 @@ const J_COUNT = 24;
 // @ts-ignore: decorator
 @inline
 function slotOf(rip: u64): usize {
-  return cpu + JUMP_CACHE + (((<u32>rip ^ (<u32>rip >>> 12)) & 0xfff) << 5);
+  return cpu + JUMP_CACHE + ((((<u32>rip) ^ ((<u32>rip) >>> 12)) & 0xfff) << 5);
 }
 
 /**

@@ -45,10 +45,10 @@ export function signExtended<T>(value: T): i64 {
 // @ts-ignore: decorator
 @inline
 function auxOf<T>(carries: T): u32 {
-  if (sizeof<T>() == 8) return (<u32>((<u64>carries) >> 32) & AUX_CARRIES) | (<u32>carries & AUX_AF);
-  if (sizeof<T>() == 4) return <u32>carries & (AUX_CARRIES | AUX_AF);
-  if (sizeof<T>() == 2) return ((<u32>carries << 16) & AUX_CARRIES) | (<u32>carries & AUX_AF);
-  return ((<u32>carries << 24) & AUX_CARRIES) | (<u32>carries & AUX_AF);
+  if (sizeof<T>() == 8) return ((<u32>((<u64>carries) >> 32)) & AUX_CARRIES) | ((<u32>carries) & AUX_AF);
+  if (sizeof<T>() == 4) return (<u32>carries) & (AUX_CARRIES | AUX_AF);
+  if (sizeof<T>() == 2) return (((<u32>carries) << 16) & AUX_CARRIES) | ((<u32>carries) & AUX_AF);
+  return (((<u32>carries) << 24) & AUX_CARRIES) | ((<u32>carries) & AUX_AF);
 }
 
 // @ts-ignore: decorator
@@ -106,7 +106,7 @@ export function zero(): bool {
 // @ts-ignore: decorator
 @inline
 export function sign(): u32 {
-  return <u32>(load<u64>(cpu, LAZY_RESULT) >> 63) ^ (load<u32>(cpu, LAZY_AUX) & 1);
+  return (<u32>(load<u64>(cpu, LAZY_RESULT) >> 63)) ^ (load<u32>(cpu, LAZY_AUX) & 1);
 }
 
 // @ts-ignore: decorator
@@ -176,14 +176,7 @@ export function condition(code: u32): bool {
 
 /** The status flags as EFLAGS shows them. */
 export function statusFlags(): u32 {
-  return (
-    carry() |
-    (parity() << 2) |
-    (adjust() << 4) |
-    ((<u32>zero()) << 6) |
-    (sign() << 7) |
-    (overflow() << 11)
-  );
+  return carry() | (parity() << 2) | (adjust() << 4) | ((<u32>zero()) << 6) | (sign() << 7) | (overflow() << 11);
 }
 
 /** Sets all six from an EFLAGS image. */

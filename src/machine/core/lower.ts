@@ -2,17 +2,8 @@ import { cpu } from "./cpu";
 import * as O from "./ops";
 import * as H from "./handlers";
 import * as R from "./record";
-import {
-  REPEAT_EQUAL,
-  REPEAT_NONE,
-  REPEAT_NOT_EQUAL,
-} from "./string";
-import {
-  UPDATE_DEC,
-  UPDATE_INC,
-  UPDATE_NEG,
-  UPDATE_NOT,
-} from "./atomic";
+import { REPEAT_EQUAL, REPEAT_NONE, REPEAT_NOT_EQUAL } from "./string";
+import { UPDATE_DEC, UPDATE_INC, UPDATE_NEG, UPDATE_NOT } from "./atomic";
 import { BLOCK_RIP, GPR, MODE_64, SEG_DS, SEG_FS, ZERO } from "./state";
 
 /*
@@ -84,7 +75,7 @@ function setAddress(ip: usize): bool {
     if (displacement + ahead == <i64>(<i32>(displacement + ahead))) displacement += ahead;
     else {
       if (load<u16>(ip, R.R_OFFSET) != 0) return false;
-      store<u32>(ip, <u32>(changetype<usize>(LENGTHS) + (<usize>ahead << 3)), R.R_INDEX);
+      store<u32>(ip, <u32>(changetype<usize>(LENGTHS) + ((<usize>ahead) << 3)), R.R_INDEX);
     }
   } else store<u32>(ip, base == R.NO_REGISTER ? <u32>cpu + ZERO : gpr(base), R.R_BASE);
   store<i32>(ip, <i32>displacement, R.R_DISP);
@@ -200,7 +191,7 @@ function lowerShift(ip: usize, number: u32): void {
   if (isRegister(0)) store<u32>(ip, registerOf(0), R.R_DST);
   if (!isImmediate(1)) return setHandler(ip, H.H_SHIFT_RM_CL + log2(size));
   setImmediate(ip);
-  const count = <u32>immediate() & (size == 8 ? 63 : 31);
+  const count = (<u32>immediate()) & (size == 8 ? 63 : 31);
   if (isRegister(0) && size >= 4 && count != 0 && (number == 4 || number == 5 || number == 7)) {
     store<u32>(ip, count, R.R_IMM);
     const family = number == 4 ? H.H_SHL_RI32 : number == 5 ? H.H_SHR_RI32 : H.H_SAR_RI32;

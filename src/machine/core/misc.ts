@@ -117,7 +117,7 @@ export function lahf(): void {
 /** SAHF: all status flags but OF. */
 export function sahf(): void {
   const kept = statusFlags() & 0x800;
-  setStatusFlags((<u32>load<u8>(cpu, GPR + 1) & STATUS & 0xff) | kept);
+  setStatusFlags(((<u32>load<u8>(cpu, GPR + 1)) & STATUS & 0xff) | kept);
 }
 
 /** Changes only ZF. */
@@ -128,8 +128,8 @@ export function setZero(zero: bool): void {
 /** CMPXCHG8B: EDX:EAX with memory, ECX:EBX to be stored. */
 export function cmpxchg8b(ip: usize): void {
   const linear = address(ip, 8, true);
-  const expected = (load<u64>(cpu, GPR + 16) << 32) | <u64>load<u32>(cpu, GPR);
-  const replacement = (load<u64>(cpu, GPR + 8) << 32) | <u64>load<u32>(cpu, GPR + 24);
+  const expected = (load<u64>(cpu, GPR + 16) << 32) | (<u64>load<u32>(cpu, GPR));
+  const replacement = (load<u64>(cpu, GPR + 8) << 32) | (<u64>load<u32>(cpu, GPR + 24));
   const at = atomicAddress<u64>(ip, linear);
   let old: u64;
   if (at != 0) old = atomic.cmpxchg<u64>(at, expected, replacement);

@@ -139,7 +139,9 @@ export function divRm<T>(ip: usize): void {
 @inline
 function readDividend<T>(): u64 {
   if (sizeof<T>() == 1) return <u64>load<u16>(cpu, RAX);
-  return ((<u64>load<T>(cpu, RDX)) << (sizeof<T>() << 3)) | <u64>load<T>(cpu, RAX);
+  const high = <u64>load<T>(cpu, RDX);
+  const width: u64 = sizeof<T>() << 3;
+  return (high << width) | (<u64>load<T>(cpu, RAX));
 }
 
 // @ts-ignore: decorator
@@ -205,7 +207,7 @@ export function idivRm64(ip: usize): void {
   let high = load<u64>(cpu, RDX);
   if (divisor == 0) divideError(ip);
   const negative = <i64>high < 0;
-  if (<i64>high == <i64>low >> 63 && !(divisor == -1 && low == 0x8000000000000000)) {
+  if (<i64>high == (<i64>low) >> 63 && !(divisor == -1 && low == 0x8000000000000000)) {
     storeQuotient<u64>(<u64>(<i64>low / divisor), <u64>(<i64>low % divisor));
     return;
   }

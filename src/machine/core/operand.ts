@@ -133,7 +133,7 @@ export function addressAt(ip: usize, skip: u32, size: u32, write: bool): u64 {
 // @ts-ignore: decorator
 @inline
 function entryOf(linear: u64): usize {
-  return load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 7) & SLOT);
+  return load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
 }
 
 // @ts-ignore: decorator

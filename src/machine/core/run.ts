@@ -45,22 +45,25 @@ import {
   selectorOf,
   xlat,
 } from "./misc";
-import {
-  divRm,
-  divRm64,
-  idivRm,
-  idivRm64,
-  imulRM,
-  imulRMI,
-  imulRR,
-  imulRRI,
-  imulRm,
-  mulRm,
-} from "./muldiv";
+import { divRm, divRm64, idivRm, idivRm64, imulRM, imulRMI, imulRR, imulRRI, imulRm, mulRm } from "./muldiv";
 import { address, dst, imm, inSegment, read, readStack, setDst, src, sum, write, writeStack } from "./operand";
 import { doubleShiftCl, doubleShiftI, sarRI, shiftRmCl, shiftRmI, shlRI, shrRI } from "./shift";
 import { enterFrame, leave, popM, popR, popa, pushFlags, pushI, pushRm, pushSegment, pusha } from "./stack";
-import { BLOCK_RIP, BUDGET, BUDGET_MARK, CURRENT, EFLAGS, EXIT_REASON, FAULT_VECTOR, GATE_LEFT, GPR, IDLE_TICKS, NONE, RIP, SEG_SS } from "./state";
+import {
+  BLOCK_RIP,
+  BUDGET,
+  BUDGET_MARK,
+  CURRENT,
+  EFLAGS,
+  EXIT_REASON,
+  FAULT_VECTOR,
+  GATE_LEFT,
+  GPR,
+  IDLE_TICKS,
+  NONE,
+  RIP,
+  SEG_SS,
+} from "./state";
 import { cmps, ins, lods, movs, outs, scas, stos } from "./string";
 import { system } from "./system";
 import { isCanonical } from "./tlb";

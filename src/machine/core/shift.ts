@@ -21,7 +21,7 @@ function bits<T>(): u32 {
 // @ts-ignore: decorator
 @inline
 function top<T>(value: T): u32 {
-  return <u32>(<u64>value >> (bits<T>() - 1)) & 1;
+  return (<u32>((<u64>value) >> (bits<T>() - 1))) & 1;
 }
 
 // @ts-ignore: decorator
@@ -35,7 +35,7 @@ export function masked<T>(count: u32): u32 {
 @inline
 export function shl<T>(a: T, count: u32): T {
   // Bytes and words can be shifted out altogether.
-  const wide = <u64>a << (count - 1);
+  const wide = (<u64>a) << (count - 1);
   const last = top<T>(<T>wide);
   const r = <T>(wide << 1);
   setResult<T>(r, last, last ^ top<T>(r), 1);
@@ -45,10 +45,10 @@ export function shl<T>(a: T, count: u32): T {
 // @ts-ignore: decorator
 @inline
 export function shr<T>(a: T, count: u32): T {
-  const wide = <u64>a >> (count - 1);
+  const wide = (<u64>a) >> (count - 1);
   const r = <T>(wide >> 1);
   // OF for a count of 1 is the operand's sign: what moved into the second bit from the top.
-  setResult<T>(r, <u32>wide & 1, top<T>(<T>(<u64>r << 1)) ^ top<T>(r), 1);
+  setResult<T>(r, (<u32>wide) & 1, top<T>(<T>((<u64>r) << 1)) ^ top<T>(r), 1);
   return r;
 }
 
@@ -62,23 +62,27 @@ export function sar<T>(a: T, count: u32): T {
   else wide = <i64>(<i8>a);
   wide >>= count - 1;
   const r = <T>(wide >> 1);
-  setResult<T>(r, <u32>wide & 1, 0, 1);
+  setResult<T>(r, (<u32>wide) & 1, 0, 1);
   return r;
 }
 
 function rol<T>(a: T, count: u32): T {
   const n = count & (bits<T>() - 1);
-  const r = n == 0 ? a : <T>((a << <T>n) | <T>((<u64>a) >> (bits<T>() - n)));
-  const low = <u32>r & 1;
+  const wide = <u64>a;
+  const left: u64 = bits<T>() - n;
+  const r = n == 0 ? a : <T>((wide << n) | (wide >> left));
+  const low = (<u32>r) & 1;
   setCarryOverflow(low, low ^ top<T>(r));
   return r;
 }
 
 function ror<T>(a: T, count: u32): T {
   const n = count & (bits<T>() - 1);
-  const r = n == 0 ? a : <T>(<T>((<u64>a) >> n) | (a << <T>(bits<T>() - n)));
+  const wide = <u64>a;
+  const left: u64 = bits<T>() - n;
+  const r = n == 0 ? a : <T>((wide >> n) | (wide << left));
   const high = top<T>(r);
-  setCarryOverflow(high, high ^ top<T>(<T>(<u64>r << 1)));
+  setCarryOverflow(high, high ^ top<T>(<T>((<u64>r) << 1)));
   return r;
 }
 
@@ -90,9 +94,9 @@ function rcl<T>(a: T, count: u32): T {
     return a;
   }
   const in_ = <u64>carry();
-  const out = <u32>(<u64>a >> (bits<T>() - n)) & 1;
-  let r = (n == 64 ? 0 : <u64>a << n) | (in_ << (n - 1));
-  if (n > 1) r |= <u64>a >> (bits<T>() + 1 - n);
+  const out = (<u32>((<u64>a) >> (bits<T>() - n))) & 1;
+  let r = (n == 64 ? 0 : (<u64>a) << n) | (in_ << (n - 1));
+  if (n > 1) r |= (<u64>a) >> (bits<T>() + 1 - n);
   setCarryOverflow(out, out ^ top<T>(<T>r));
   return <T>r;
 }
@@ -100,13 +104,14 @@ function rcl<T>(a: T, count: u32): T {
 function rcr<T>(a: T, count: u32): T {
   const n = count % (bits<T>() + 1);
   if (n == 0) {
-    setCarryOverflow(carry(), top<T>(a) ^ top<T>(<T>(<u64>a << 1)));
+    setCarryOverflow(carry(), top<T>(a) ^ top<T>(<T>((<u64>a) << 1)));
     return a;
   }
   const in_ = <u64>carry();
-  const out = <u32>(<u64>a >> (n - 1)) & 1;
-  let r = (n == 64 ? 0 : <u64>a >> n) | (in_ << (bits<T>() - n));
-  if (n > 1) r |= <u64>a << (bits<T>() + 1 - n);
+  const out = (<u32>((<u64>a) >> (n - 1))) & 1;
+  const left: u64 = bits<T>() - n;
+  let r = (n == 64 ? 0 : (<u64>a) >> n) | (in_ << left);
+  if (n > 1) r |= (<u64>a) << (left + 1);
   setCarryOverflow(out, top<T>(<T>r) ^ top<T>(<T>(r << 1)));
   return <T>r;
 }
@@ -174,12 +179,13 @@ function shld<T>(a: T, b: T, count: u32): T {
   let out: u32;
   if (sizeof<T>() == 2) {
     // a:b:b, 48 bits, shifted left; the top 16 remain.
-    const wide = ((<u64>a << 32) | (<u64>b << 16) | <u64>b) << count;
+    const wide = (((<u64>a) << 32) | ((<u64>b) << 16) | (<u64>b)) << count;
     r = <T>(wide >> 32);
-    out = <u32>(wide >> 48) & 1;
+    out = (<u32>(wide >> 48)) & 1;
   } else {
-    r = <T>((a << <T>count) | (b >> <T>(bits<T>() - count)));
-    out = <u32>(<u64>a >> (bits<T>() - count)) & 1;
+    const left: u64 = bits<T>() - count;
+    r = <T>(((<u64>a) << count) | ((<u64>b) >> left));
+    out = (<u32>((<u64>a) >> (bits<T>() - count))) & 1;
   }
   setResult<T>(r, out, out ^ top<T>(r), 1);
   return r;
@@ -189,14 +195,15 @@ function shrd<T>(a: T, b: T, count: u32): T {
   let r: T;
   let out: u32;
   if (sizeof<T>() == 2) {
-    const wide = ((<u64>b << 32) | (<u64>b << 16) | <u64>a) >> (count - 1);
+    const wide = (((<u64>b) << 32) | ((<u64>b) << 16) | (<u64>a)) >> (count - 1);
     r = <T>(wide >> 1);
-    out = <u32>wide & 1;
+    out = (<u32>wide) & 1;
   } else {
-    r = <T>((a >> <T>count) | (b << <T>(bits<T>() - count)));
-    out = <u32>(<u64>a >> (count - 1)) & 1;
+    const left: u64 = bits<T>() - count;
+    r = <T>(((<u64>a) >> count) | ((<u64>b) << left));
+    out = (<u32>((<u64>a) >> (count - 1))) & 1;
   }
-  setResult<T>(r, out, top<T>(r) ^ top<T>(<T>(<u64>r << 1)), 1);
+  setResult<T>(r, out, top<T>(r) ^ top<T>(<T>((<u64>r) << 1)), 1);
   return r;
 }
 

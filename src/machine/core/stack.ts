@@ -132,7 +132,7 @@ export function leave<T>(ip: usize): void {
 export function enterFrame<T>(ip: usize): void {
   const width = stackWidth();
   const mask = widthMask(width);
-  const level = <u32>load<u8>(ip, R.R_SUB) & 31;
+  const level = (<u32>load<u8>(ip, R.R_SUB)) & 31;
   const sp = load<u64>(cpu, RSP);
   const bp = load<u64>(cpu, RBP);
   const frame = (sp - sizeof<T>()) & mask;

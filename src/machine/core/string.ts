@@ -98,7 +98,7 @@ function direct(seg: u32, offset: u64, bytes: u64, mask: u64, forWrite: bool): u
     if (offset + bytes - 1 > <u64>load<u32>(at, SEG + SEG_LIMIT)) return 0;
     linear = (offset + load<u64>(at, SEG + SEG_BASE)) & 0xffffffff;
   } else if (seg >= <u32>SEG_FS) linear += load<u64>(at, SEG + SEG_BASE);
-  const entry = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 7) & SLOT);
+  const entry = load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
   const tag = ((linear + bytes - 1) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION);
   if ((linear & PAGE_MASK) != ((linear + bytes - 1) & PAGE_MASK)) return 0;
   if ((forWrite ? load<u64>(entry, TAG_WRITE) : load<u64>(entry, TAG_READ)) != tag) return 0;

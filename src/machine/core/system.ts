@@ -50,7 +50,7 @@ export function system(ip: usize): u64 {
   const rip = ripOf(ip);
   store<u64>(cpu, rip, RIP);
   store<u64>(cpu, wrapped(rip + load<u8>(ip, R.R_LENGTH)), NEXT_RIP);
-  const ring = cpu + (<usize>load<u32>(cpu, CPL) << 3);
+  const ring = cpu + ((<usize>load<u32>(cpu, CPL)) << 3);
   execute(ip, load<u8>(ip, R.R_SUB), load<u8>(ip, R.R_SIZE));
   // The instruction counts for the ring that it began in.
   store<u64>(cpu, load<u64>(cpu, INSTRUCTIONS) + 1, INSTRUCTIONS);
@@ -121,7 +121,7 @@ function peekSized(ip: usize, size: u32): u64 {
 /** POP of a segment register; how wide rSP is is decided by the stack segment that was popped from. */
 function popSegment(ip: usize): void {
   const size = <u32>load<u8>(ip, R.R_SCALE);
-  const selector = <u32>peekSized(ip, size) & 0xffff;
+  const selector = (<u32>peekSized(ip, size)) & 0xffff;
   const before = load<u64>(cpu, RSP);
   release(size);
   const after = load<u64>(cpu, RSP);
@@ -312,7 +312,9 @@ function protectedOperation(ip: usize, operation: u32, size: u32): void {
       return verw(word(ip));
     case O.LAR:
     case O.LSL: {
-      const selector = isMemory(ip) ? <u32>read<u16>(ip, address(ip, 2, false)) : <u32>load<u16>(load<u32>(ip, R.R_SRC));
+      const selector = isMemory(ip)
+        ? <u32>read<u16>(ip, address(ip, 2, false))
+        : <u32>load<u16>(load<u32>(ip, R.R_SRC));
       const value = operation == O.LAR ? lar(selector) : lsl(selector);
       if (zero()) setSized(load<u32>(ip, R.R_DST), value, size);
       return;
