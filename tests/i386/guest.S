@@ -207,6 +207,44 @@ tick:   incl    results
         jmp     return
 bad:    POWER_OFF 99
 
+/* A blocked interrupt waits without being pending; one from the launcher wakes a halted guest past it. */
+        .globl  blocked
+blocked:
+        BOOT
+        SET_GATE 32, tick, INTERRUPT_GATE
+        SET_GATE 37, device_interrupt, INTERRUPT_GATE
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        movl    $1, lguest_data + LGUEST_DATA_BLOCKED_INTERRUPTS
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+        HCALL   LHCALL_HALT
+        cmpl    $1, results + 4
+        jne     bad
+        cmpl    $0, results
+        jne     bad
+        cmpl    $0, lguest_data + LGUEST_DATA_IRQ_PENDING
+        jne     bad
+        movl    $0, lguest_data + LGUEST_DATA_BLOCKED_INTERRUPTS
+        HCALL   LHCALL_SEND_INTERRUPTS
+        cmpl    $1, results
+        jne     bad
+        POWER_OFF 4
+device_interrupt:
+        incl    results + 4
+        jmp     return
+
+/* CR0.TS: the first use of the FPU is the guest's trap 7. */
+        .globl  task_switched
+task_switched:
+        BOOT
+        SET_GATE 7, not_available, INTERRUPT_GATE
+        HCALL   LHCALL_TS, $1
+        .byte   0xd9, 0xd0              /* fnop */
+        POWER_OFF 11
+not_available:
+        incl    results
+        addl    $2, (%esp)
+        jmp     return
+
 /* The asynchronous ring: three calls that are made in order before an ordinary one. */
         .globl  ring
 ring:

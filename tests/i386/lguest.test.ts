@@ -139,6 +139,20 @@ describe("the lguest module", () => {
     expect(guest.hosted.kernel.statistics.forwarded).toBe(4)
   })
 
+  it("wakes a halted guest for a device's interrupt and keeps a blocked one waiting", () => {
+    const guest = new TestGuest("blocked")
+    expect(guest.run(20_000_000)).toEqual({ kind: "slice" })
+    expect(guest.result(1)).toBe(0)
+    guest.hosted.device.irq(5)
+    expect(guest.run()).toEqual(shutdown(4))
+  })
+
+  it("lets a guest be told of the first use of the FPU", () => {
+    const guest = new TestGuest("task_switched")
+    expect(guest.run()).toEqual(shutdown(11))
+    expect(guest.result(0)).toBe(1)
+  })
+
   it("delivers an exception in place of an instruction that the launcher refuses", () => {
     const guest = new TestGuest("devices")
     guest.run()
