@@ -185,7 +185,7 @@ class Loop {
       return undefined
     }
     if (Math.min(until, this.endAt) === Infinity || engine.now - this.spokeAt > IN_VAIN)
-      return new GuestKilled({ reason: "its input has ended, and it waits for more" })
+      return new GuestKilled({ reason: "its input has ended, and it has waited in vain for an hour of simulated time" })
     return this.leap(engine.pendingInput === 0 ? Math.min(until, this.endAt) : until)
   }
 

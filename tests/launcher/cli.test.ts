@@ -100,6 +100,12 @@ describe.each(machines)("puppy on $arch, $how", ({ arch, how, options }) => {
     expect(result.stdout).toContain("slept\r\n")
   })
 
+  it("is given up when it waits for ever", async () => {
+    const result = await run("sleep 1000000\n")
+    expect(result.status).toBe(70)
+    expect(result.stderr).toMatch(LINE)
+  })
+
   it("counts", async () => {
     const file = join(folder, `stats-${arch}-${how}.json`)
     const result = await run("getpid-loop 500\npoweroff\n", "--stats", "--stats-json", file)
