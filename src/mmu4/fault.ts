@@ -2,6 +2,7 @@ import { blockBase, ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
 import { markUsed, obtainPage } from "./create.ts"
 import { mayBeHuge } from "./hugePages.ts"
 import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "./interface.ts"
+import { lookUp } from "./lookUp.ts"
 import { mayWrite } from "./protect.ts"
 import { directAccess, leafRights } from "./refresh.ts"
 import { directRole, tableRole } from "./roles.ts"
@@ -109,6 +110,8 @@ export const translate = (
 ): Result => {
   const w = v.walk
   const r = v.result
+  const gfn = lookUp(s, v, vpn, access, userView)
+  if (gfn >= 0) return r.set(FIXED, 0, gfn * 4096 + offset)
   for (let attempt = 1; !walkGuest(s, v, vpn, access, userView); attempt++)
     if (attempt === TRANSLATE_ATTEMPTS) return killed(s, r, "page tables keep changing under a walk")
   if (w.outcome === GUEST_FAULT) return r.set(GUEST_FAULT, w.error, 0)

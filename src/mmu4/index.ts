@@ -34,7 +34,7 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  * to spte), hugePages.ts, create.ts with hash.ts and roles.ts (find or make shadow pages), reclaim.ts (the limit),
  * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts with window.ts
  * (the ways in which a guest's stores to its tables reach the shadow), refresh.ts (one spte follows its guest entry), flush.ts,
- * root.ts, zap.ts, describe.ts.
+ * root.ts, zap.ts, describe.ts. What the host does in the guest's name begins in lookUp.ts.
  */
 
 export class Mmu4 implements ShadowMmu {

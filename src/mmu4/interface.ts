@@ -109,8 +109,9 @@ export interface VcpuMmu {
    */
   pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult
   /**
-   * The architectural walk, with accessed and dirty flags, for whoever acts in the guest's name (pushing a frame, reading
-   * an instruction). `access`: PF_WRITE, PF_FETCH or 0. FIXED with gpa, GUEST_FAULT, MMIO or KILL.
+   * Where an access in the guest's name goes (pushing a frame, reading an instruction): as a processor would find it, in
+   * what is translated already or by the architectural walk, with accessed and dirty flags. `access`: PF_WRITE, PF_FETCH
+   * or 0. FIXED with gpa, GUEST_FAULT, MMIO or KILL.
    */
   translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult
   /**

@@ -14,7 +14,6 @@ export const currentRoot = (s: ShadowState, v: VcpuState, userView: boolean): nu
   const sp = v.current[userView ? 1 : 0]!
   return sp >= 0 &&
     (s.pageFlags[sp]! & PAGE_DEAD) === 0 &&
-    s.pageGeneration[sp] === s.generation &&
     s.pageGfn[sp] === v.pgdGfn &&
     s.pageRole[sp] === rootRole(v.linear, userView, v.index)
     ? sp

@@ -1,8 +1,9 @@
-import { D, ENTRIES, ENTRY_BYTES, indexAt, RW } from "./entries.ts"
+import { D, ENTRY_BYTES, RW } from "./entries.ts"
 import { countStore, refreshRange, zapTables } from "./emulate.ts"
+import { leafOf } from "./lookUp.ts"
 import { currentRoot } from "./root.ts"
-import { addressOf } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, type ShadowState } from "./state.ts"
+import { addressOf, levelOfEntry } from "./spte.ts"
+import { ENTRY_LEAF, ENTRY_W, type ShadowState } from "./state.ts"
 import type { VcpuState } from "./vcpuState.ts"
 
 /*
@@ -25,12 +26,9 @@ const copyTable = (s: ShadowState, gfn: number, to: Uint32Array): void => {
 export const openWindow = (s: ShadowState, v: VcpuState, vpn: number, userView: boolean): boolean => {
   const root = currentRoot(s, v, userView)
   if (root < 0 || v.windowGfn >= 0) return false
-  let id = root * ENTRIES + indexAt(vpn, 4)
-  for (let level = 3; level >= 1; level--) {
-    if ((s.entryInfo[id]! & ENTRY_TABLE) === 0) return false
-    id = s.entryTarget[id]! * ENTRIES + indexAt(vpn, level)
-  }
-  if ((s.entryInfo[id]! & ENTRY_LEAF) === 0) return false
+  const id = leafOf(s, root, vpn)
+  // A 2 MiB page covers no table (PROTECTION), so there is no store to be let through.
+  if (id < 0 || levelOfEntry(s, id) !== 1) return false
   v.windowId = id
   v.windowGfn = s.entryTarget[id]!
   copyTable(s, v.windowGfn, v.windowBefore)

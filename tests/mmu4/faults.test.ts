@@ -138,6 +138,30 @@ describe("translate", () => {
     expect(cpu.translate(at(0, 0, 0, 1), 8, 0, false)).toMatchObject({ kind: MMIO, gpa: 0xf0000008 })
     expect(g.mmu.stats.alive.every((n) => n === 0)).toBe(true)
   })
+
+  it("answers by the shadow, as long as a TLB might", () => {
+    g.set(PT, 0, entryOf(30, P | W))
+    const cpu = g.mmu.vcpus[0]!
+    g.access(at(0, 0, 0, 0), "w")
+    expect(g.store(PT, 0, entryOf(31, P | W))).toBe("free") // the table is unsync: its shadow lags behind
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 2, false)).toMatchObject({ kind: FIXED, gpa: 30 * 4096 })
+    cpu.flushAddress(at(0, 0, 0, 0))
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 2, false)).toMatchObject({ kind: FIXED, gpa: 31 * 4096 })
+  })
+
+  it("asks the guest's tables for what the shadow does not allow", () => {
+    const cpu = g.mmu.vcpus[0]!
+    g.set(PT, 0, entryOf(30, P | W | NX))
+    g.access(at(0, 0, 0, 0), "r")
+    expect(g.get(PT, 0) & D).toBe(0n)
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 2, false).kind).toBe(FIXED)
+    expect(g.get(PT, 0) & D).toBe(D)
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 16, false)).toMatchObject({ kind: GUEST_FAULT, error: 17 })
+    expect(cpu.translate(at(0, 0, 0, 0), 0, 0, true)).toMatchObject({ kind: GUEST_FAULT, error: 5 })
+    g.set(PD, 2, entryOf(512, P | W | PS))
+    g.access(at(0, 0, 2, 0), "w")
+    expect(cpu.translate(at(0, 0, 2, 5), 8, 2, false)).toMatchObject({ kind: FIXED, gpa: 517 * 4096 + 8 })
+  })
 })
 
 describe("an entry that another processor changes under the walk", () => {

@@ -161,6 +161,7 @@ describe("large invalidations", () => {
     expect(g.mmu.stats.alive.reduce((a, b) => a + b)).toBe(before) // the root, held by its processor, and the rest
     expect(g.access(at(0, 0, 0, 0))).toBe(30)
     expect(g.faults.fill).toBe(2)
+    expect([...g.mmu.stats.allocated]).toEqual([0, 2, 2, 2, 2])
     expect(g.mmu.stats.alive.reduce((a, b) => a + b)).toBe(before)
     check(g.world)
   })

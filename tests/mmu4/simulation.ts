@@ -240,7 +240,9 @@ export class Simulation {
     const access = this.kinds(how, user)
     const now = this.walk(this.processors[vcpu]!, this.vpns[i]!, access)
     const r = this.world.mmu.vcpus[vcpu]!.translate(this.vpns[i]!, 0x123, how === 1 ? 2 : how === 2 ? 16 : 0, user)
-    this.compare(r, now, access, false)
+    // As a processor may, it answers by what the shadow holds.
+    if (r.kind === FIXED) this.expectPromised(vcpu, i, access, Math.floor(r.gpa / 4096))
+    else this.compare(r, now, access, false)
   }
 
   /** Holds an answer of the MMU against what the tables say now. */
@@ -299,7 +301,15 @@ export class Simulation {
     }
     const gfn = hfnToGfn.get(hfn)
     if (gfn === undefined) throw new Error(`the guest reached host frame ${hfn}`)
-    const seen = p.seen[(user ? 1 : 0) * this.vpns.length + i]!
+    this.expectPromised(vcpu, i, access, gfn)
+    return gfn
+  }
+
+  /** An access that arrived at guest frame `gfn`: a translation since the last flush says so, and allows it. */
+  private expectPromised(vcpu: number, i: number, access: Access, gfn: number): void {
+    const p = this.processors[vcpu]!
+    const vpn = this.vpns[i]!
+    const seen = p.seen[(access.user ? 1 : 0) * this.vpns.length + i]!
     const allowed = [...seen.values()].filter((t) => t.gfn === gfn && permits(t, access))
     if (allowed.length === 0)
       throw new Error(
@@ -308,9 +318,8 @@ export class Simulation {
     const now = this.walk(p, vpn, access)
     if (seen.size === 1 && now.kind === "ok" && now.translation.gfn === gfn) {
       // Flags that the guest has cleared since may be clear; the MMU knows of none unless a table is unsync.
-      if (world.mmu.state.unsyncCount === 0) this.expectFlags(now.translation, access.write)
+      if (this.world.mmu.state.unsyncCount === 0) this.expectFlags(now.translation, access.write)
     }
-    return gfn
   }
 
   /** A store by the guest kernel to an entry of a pool frame, through one of the windows, if that is mapped. */

@@ -213,11 +213,14 @@ describe("an announcement", () => {
 
   it("of memory written by a device takes effect in all tables of the range", () => {
     g.access(page)
+    g.access(at(0, 0, 0, 1))
     g.access(at(0, 0, 1, 0))
     g.set(PT, 0, entryOf(33, P))
+    g.set(PT, 1, entryOf(34, P))
     g.set(5, 0, 0n)
     g.mmu.memoryWritten(PT * 4096, 8192)
     expect(g.access(page)).toBe(33)
+    expect(g.access(at(0, 0, 0, 1))).toBe(34)
     expect(g.access(at(0, 0, 1, 0))).toMatchObject({ error: 0 })
     g.mmu.memoryWritten(-100, 2 ** 50)
     check(g.world)

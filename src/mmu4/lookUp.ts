@@ -1,0 +1,37 @@
+import { ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
+import { PF_FETCH, PF_WRITE } from "./interface.ts"
+import { currentRoot } from "./root.ts"
+import { levelOfEntry } from "./spte.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
+import type { VcpuState } from "./vcpuState.ts"
+
+/*
+ * Reading the shadow instead of the guest's tables. The shadow is the guest's TLB: TRUTH and ACCESSED, DIRTY say that
+ * whatever a leaf allows, a processor may do there without looking at the guest's tables or setting a flag in them. So may
+ * the host in the guest's name, and nothing new has to be kept, or flushed. It is the columns that are read, so a page
+ * whose window is open (window.ts) is as read-only here as without.
+ */
+
+/** The spte that maps vpn below a root, which is in level 1 or 2; -1: none does. */
+export const leafOf = (s: ShadowState, root: number, vpn: number): number => {
+  for (let sp = root, level = 4; level >= 1; level--) {
+    const id = sp * ENTRIES + indexAt(vpn, level)
+    const info = s.entryInfo[id]!
+    if ((info & ENTRY_LEAF) !== 0) return id
+    if ((info & ENTRY_TABLE) === 0) return -1
+    sp = s.entryTarget[id]!
+  }
+  return -1
+}
+
+/** Guest frame that an access reaches by what the shadow holds already; -1: the guest's tables have to be asked. */
+export const lookUp = (s: ShadowState, v: VcpuState, vpn: number, access: number, userView: boolean): number => {
+  const root = currentRoot(s, v, userView)
+  if (root < 0) return -1
+  const id = leafOf(s, root, vpn)
+  if (id < 0) return -1
+  const info = s.entryInfo[id]!
+  if ((access & PF_WRITE) !== 0 && (info & ENTRY_W) === 0) return -1
+  if ((access & PF_FETCH) !== 0 && (info & ENTRY_X) === 0) return -1
+  return s.entryTarget[id]! + (vpn % FRAMES_PER_ENTRY[levelOfEntry(s, id)]!)
+}
