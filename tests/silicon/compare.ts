@@ -115,15 +115,11 @@ const unspecified = (t: Template, real: number, ours: number, fields: ReadonlyAr
   if (t.mnemonic === "enter" && real === PAGE_FAULT) return only("memory", "cr2", "error")
   // POPA has loaded some registers when a later one faults; ESP is as it was, so it can be done again.
   if (t.mnemonic.startsWith("popa") && real !== STEPPED && real === ours) return only(...REGISTERS, "cr2")
-  // Which slot of the frame is read first.
-  const frame = t.mnemonic.startsWith("iret") || t.mnemonic === "retf"
-  if (frame && real === PAGE_FAULT && ours === PAGE_FAULT) return only("cr2")
-  // Whether CALL pushes before it looks at its target.
-  if (t.mnemonic === "call" && (real === PAGE_FAULT || real === STACK_FAULT) && ours === GENERAL_PROTECTION)
-    return only("vector", "error", "cr2")
-  // Whether the outer stack is read before the selector that needs it is refused.
-  if (t.mnemonic === "retf" && (real === PAGE_FAULT || real === STACK_FAULT) && ours !== STEPPED)
-    return only("vector", "error", "cr2")
+  // Which slot of a frame is touched first, whether before the target is looked at, and with which width of rSP when the
+  // transfer changes that.
+  const frame = t.mnemonic.startsWith("iret") || t.mnemonic === "retf" || t.mnemonic === "call"
+  const faulted = [STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT].includes(ours)
+  if (frame && (real === PAGE_FAULT || real === STACK_FAULT) && faulted) return only("vector", "error", "cr2")
   return false
 }
 

@@ -358,6 +358,10 @@ __attribute__((used)) static void start(u64 *stack)
 		if (*p == 26)
 			has_fsgsbase = (p[1] >> 1) & 1;
 
+	/* Linux keeps the number of the processor in a descriptor that user code can load. */
+	u64 first = 1;
+	syscall3(__NR_sched_setaffinity, 0, sizeof(first), (long)&first);
+
 	u8 *at = read_all();
 	header = (struct header *)at;
 	at += sizeof(*header);

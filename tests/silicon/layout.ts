@@ -176,13 +176,16 @@ export const GDT: ReadonlyArray<bigint> = [
   0x00cffb000000ffffn,
   0x00cff3000000ffffn,
   0x00affb000000ffffn,
+  ...Array.from({ length: 8 }, () => 0n),
+  // Its limit is the number of the processor, which is 0: the harness stays on that one.
+  0x0040f50000000000n,
 ]
 export const GDT_ENTRIES = 16
 /** The GDT index of the TSS descriptor and of the LDT's, two entries each. */
 export const GDT_TSS = 8
 export const GDT_LDT = 10
 
-/** Selectors worth loading. Excluded is the one that holds the number of the processor (0x78). */
+/** Selectors worth loading. */
 export const SELECTORS: ReadonlyArray<number> = [
   0,
   1,
@@ -204,6 +207,8 @@ export const SELECTORS: ReadonlyArray<number> = [
   0x48,
   0x50,
   0x63,
+  0x78,
+  0x7b,
   0x7f,
   0x80,
   0x83,
