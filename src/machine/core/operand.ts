@@ -87,6 +87,8 @@ export function offsetOf(ip: usize): u64 {
 }
 
 /** Linear address of `offset` in a segment, outside of 64-bit mode: limit and rights, inlined when nothing is wrong. */
+// @ts-ignore: decorator
+@inline
 export function inSegment(ip: usize, seg: u32, offset: u64, size: u32, write: bool): u64 {
   const at = cpu + seg * SEG_STRIDE;
   const need: u32 = write ? SEGF_WRITE : SEGF_READ;
@@ -95,6 +97,10 @@ export function inSegment(ip: usize, seg: u32, offset: u64, size: u32, write: bo
     offset + size - 1 <= <u64>load<u32>(at, SEG + SEG_LIMIT)
   )
     return (load<u64>(at, SEG + SEG_BASE) + offset) & 0xffffffff;
+  return outsideSegment(ip, seg, offset, size, write);
+}
+
+function outsideSegment(ip: usize, seg: u32, offset: u64, size: u32, write: bool): u64 {
   pause(ip);
   return linear(seg, offset, size, write);
 }
@@ -103,8 +109,8 @@ export function inSegment(ip: usize, seg: u32, offset: u64, size: u32, write: bo
 export function segmented(ip: usize, total: u64, size: u32, write: bool): u64 {
   const how = <i32>load<u8>(ip, R.R_ADDRESSING);
   const seg = <u32>load<u8>(ip, R.R_SEGMENT);
-  if (how == R.ADDRESS_32) return inSegment(ip, seg, total & 0xffffffff, size, write);
-  if (how == R.ADDRESS_16) return inSegment(ip, seg, total & 0xffff, size, write);
+  if (how == R.ADDRESS_32 || how == R.ADDRESS_16)
+    return inSegment(ip, seg, total & (how == R.ADDRESS_32 ? 0xffffffff : 0xffff), size, write);
   if (how == R.ADDRESS_32_LONG) total &= 0xffffffff;
   if (!isCanonical(total)) {
     // Base and offset may well sum up to something canonical, but AMD's processors look at the offset too.
@@ -119,7 +125,10 @@ export function segmented(ip: usize, total: u64, size: u32, write: bool): u64 {
 @inline
 export function address(ip: usize, size: u32, write: bool): u64 {
   const total = sum(ip);
-  return load<u8>(ip, R.R_ADDRESSING) == R.ADDRESS_FLAT ? total : segmented(ip, total, size, write);
+  const how = <i32>load<u8>(ip, R.R_ADDRESSING);
+  if (how == R.ADDRESS_FLAT) return total;
+  if (how == R.ADDRESS_32) return inSegment(ip, load<u8>(ip, R.R_SEGMENT), total & 0xffffffff, size, write);
+  return segmented(ip, total, size, write);
 }
 
 /** Linear address of a part of the memory operand, `skip` bytes into it. */
@@ -127,7 +136,8 @@ export function addressAt(ip: usize, skip: u32, size: u32, write: bool): u64 {
   const offset = offsetOf(ip) + skip;
   const seg = <u32>load<u8>(ip, R.R_SEGMENT);
   if (load<u32>(cpu, MODE) != MODE_64) return inSegment(ip, seg, offset, size, write);
-  return seg < <u32>SEG_FS ? offset : offset + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+  const part = load<u8>(ip, R.R_ADDRESSING) == R.ADDRESS_32_LONG ? offset & 0xffffffff : offset;
+  return seg < <u32>SEG_FS ? part : part + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
 }
 
 // @ts-ignore: decorator
