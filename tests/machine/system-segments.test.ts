@@ -211,19 +211,19 @@ describe("LAR, LSL, VERR, VERW, ARPL", () => {
   const VERW = [0x0f, 0x00, 0xe8]
   const refused = { zf: false, value: 0xdeadbeef }
 
-  it("LAR and LSL", () => {
-    expect(ask(LAR, SEL.code0)).toEqual({ zf: true, value: 0xc09b00 })
+  it("LAR (with the limit's bits in the middle, which Intel leaves undefined) and LSL", () => {
+    expect(ask(LAR, SEL.code0)).toEqual({ zf: true, value: 0xcf9b00 })
     expect(ask(LSL, SEL.code0)).toEqual({ zf: true, value: 0xffffffff })
     expect(ask(LSL, SEL.small)).toEqual({ zf: true, value: 0xfff })
     expect(ask(LAR, SEL.tss)).toEqual({ zf: true, value: 0x8b00 })
     expect(ask(LSL, SEL.ldt)).toEqual({ zf: true, value: 0x1f })
-    expect(ask(LAR, SEL.callGate)).toEqual({ zf: true, value: 0x00ec00 | (CODE_HIGH & 0xf00000) })
+    expect(ask(LAR, SEL.callGate)).toEqual({ zf: true, value: 0x00ec00 | (CODE_HIGH & 0xff0000) })
     expect(ask(LSL, SEL.callGate)).toEqual(refused)
     expect(ask(LAR, 0)).toEqual(refused)
     expect(ask(LAR, SEL.outside)).toEqual(refused)
     expect(ask(LAR, SEL.code0, 3)).toEqual(refused)
-    expect(ask(LAR, SEL.code3, 3)).toEqual({ zf: true, value: 0xc0fb00 })
-    expect(ask(LAR, SEL.conforming | 3, 3)).toEqual({ zf: true, value: 0xc09f00 })
+    expect(ask(LAR, SEL.code3, 3)).toEqual({ zf: true, value: 0xcffb00 })
+    expect(ask(LAR, SEL.conforming | 3, 3)).toEqual({ zf: true, value: 0xcf9f00 })
     expect(ask(LAR, SEL.data0 | 3)).toEqual(refused)
   })
 
@@ -270,7 +270,7 @@ describe("LAR, LSL, VERR, VERW, ARPL", () => {
   })
 })
 
-/** Bits 55..52 of the call gate's descriptor are part of its offset: CODE + 0x800. */
+/** Bits 55..48 of the call gate's descriptor are part of its offset: CODE + 0x800. */
 const CODE_HIGH = 0x20800 & 0xffff0000
 
 describe("LLDT and LTR", () => {

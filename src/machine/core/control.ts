@@ -68,8 +68,7 @@ import { flushAll, flushPage } from "./tlb";
 
 export { movFromDr, movToDr } from "./debug";
 
-const CR0_KNOWN: u64 =
-  CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
+const CR0_KNOWN: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 const CR4_KNOWN: u64 = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE;
 /** CR3 in IA-32e mode: bits 63..MAXPHYADDR must be 0. */
 const CR3_RESERVED: u64 = 0xffffff0000000000;
@@ -171,7 +170,7 @@ export function clts(): void {
 export function lmsw(value: u32): void {
   privileged();
   const old = load<u64>(cpu, CR0);
-  writeCr0((old & ~(CR0_MP | CR0_EM | CR0_TS)) | (<u64>value & 15));
+  writeCr0((old & ~(CR0_MP | CR0_EM | CR0_TS)) | ((<u64>value) & 15));
 }
 
 /** SMSW: allowed at every privilege. */
@@ -255,7 +254,7 @@ export function pushf(osize: u32): u64 {
 
 /** Loads flags from what POPF popped; what may not be changed stays, silently (SDM vol. 2, POPF, table 4-16). */
 export function popf(value: u64, osize: u32): void {
-  let image = <u32>value & ~FL_RF;
+  let image = (<u32>value) & ~FL_RF;
   let mask: u32 = FL_USER | FL_RF;
   if (inVirtual8086()) {
     if (iopl() == 3) mask |= FL_IF;

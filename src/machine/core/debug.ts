@@ -69,7 +69,7 @@ export function watchPort(port: u32, size: u32): void {
   for (let i: u32 = 0; i < 4; ++i) {
     if (!enabled(control, i) || kindOf(control, i) != ON_IO) continue;
     const length = ((control >>> (18 + 4 * i)) & 3) + 1;
-    const begin = <u32>load<u64>(cpu + (i << 3), DR) & ~(length - 1);
+    const begin = (<u32>load<u64>(cpu + (i << 3), DR)) & ~(length - 1);
     if (port < begin + length && begin < port + size) hits |= 1 << i;
   }
   if (hits == 0) return;

@@ -285,7 +285,7 @@ function deliverLong(vector: u32, software: bool, hasError: bool, error: u32, re
   if ((descHigh & AR_PRESENT) == 0) raise(V_NP, selector & SELECTOR);
   touchDescriptor();
   const newLevel = (descHigh & AR_DC) != 0 ? level : descDpl();
-  const offset = <u64>((low & 0xffff) | (high & 0xffff0000)) | (<u64>upper << 32);
+  const offset = (<u64>((low & 0xffff) | (high & 0xffff0000))) | ((<u64>upper) << 32);
   if (!isCanonical(offset)) raise(V_GP, 0);
 
   const inner = newLevel < level;

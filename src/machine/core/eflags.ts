@@ -1,14 +1,5 @@
 import { cpu } from "./cpu";
-import {
-  ATTENTION,
-  ATT_INTR,
-  ATT_RESUME,
-  ATT_TRAP,
-  EFLAGS,
-  INTR_LINE,
-  RESUME_ARMED,
-  TRAP_ARMED,
-} from "./state";
+import { ATTENTION, ATT_INTR, ATT_RESUME, ATT_TRAP, EFLAGS, INTR_LINE, RESUME_ARMED, TRAP_ARMED } from "./state";
 import { FL_IF, FL_IOPL, FL_ONE, FL_RF, FL_TF } from "./arch";
 import { STATUS, setStatusFlags, statusFlags } from "./flags";
 import { updateMode } from "./segments";

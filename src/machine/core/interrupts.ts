@@ -193,7 +193,7 @@ export function boundary(): bool {
         if (vector < 0) clearAttention(ATT_INTR);
         else {
           store<u64>(cpu, load<u64>(cpu, COUNT_INTERRUPT) + 1, COUNT_INTERRUPT);
-          deliverHere(<u32>vector & 0xff, KIND_EXTERNAL);
+          deliverHere((<u32>vector) & 0xff, KIND_EXTERNAL);
         }
         continue;
       }

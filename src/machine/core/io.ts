@@ -22,7 +22,7 @@ function checkPorts(port: u32, size: u32): void {
   const byte = <u32>ldSys<u16>(systemLinear(base + TSS_IO_BASE)) + (port >>> 3);
   // Two bytes are always read, so both must be there.
   if (byte + 1 > limit) raiseGp();
-  const bits = <u32>ldSys<u16>(systemLinear(base + byte)) >>> (port & 7);
+  const bits = (<u32>ldSys<u16>(systemLinear(base + byte))) >>> (port & 7);
   if ((bits & ((1 << size) - 1)) != 0) raiseGp();
 }
 

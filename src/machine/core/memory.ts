@@ -24,7 +24,17 @@ import {
 import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC, V_GP, V_SS } from "./arch";
 import { raise } from "./fault";
 import { metaAddress } from "./paging";
-import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, isCanonical, mmioPhysical, translateAccess } from "./tlb";
+import {
+  ADDEND,
+  PAGE_MASK,
+  SLOT,
+  TAG_READ,
+  TAG_WRITE,
+  TLB_SUPERVISOR,
+  isCanonical,
+  mmioPhysical,
+  translateAccess,
+} from "./tlb";
 
 /*
  * Loads and stores by linear address. They return or raise; when they raise, nothing has been written.
@@ -37,7 +47,7 @@ import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, TLB_SUPERVISOR, isCanonic
 // @ts-ignore: decorator
 @inline
 export function ld<T>(linear: u64, seg: u32): T {
-  const entry = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 7) & SLOT);
+  const entry = load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
   if (load<u64>(entry, TAG_READ) == (((linear + (sizeof<T>() - 1)) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION)))
     return load<T>(load<u32>(entry, ADDEND) + <u32>linear);
   return <T>loadSlow(linear, sizeof<T>(), seg);
@@ -47,7 +57,7 @@ export function ld<T>(linear: u64, seg: u32): T {
 // @ts-ignore: decorator
 @inline
 export function st<T>(linear: u64, value: T, seg: u32): void {
-  const entry = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 7) & SLOT);
+  const entry = load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
   if (load<u64>(entry, TAG_WRITE) == (((linear + (sizeof<T>() - 1)) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION)))
     store<T>(load<u32>(entry, ADDEND) + <u32>linear, value);
   else storeSlow(linear, <u64>value, sizeof<T>(), seg);
@@ -62,7 +72,7 @@ export function st<T>(linear: u64, value: T, seg: u32): void {
 // @ts-ignore: decorator
 @inline
 export function translateWrite<T>(linear: u64, seg: u32): usize {
-  const entry = load<u32>(cpu, TLB_BASE) + (<u32>(linear >> 7) & SLOT);
+  const entry = load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
   if (
     ((<u32>linear) & (sizeof<T>() - 1)) == 0 &&
     load<u64>(entry, TAG_WRITE) == ((linear & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION))
@@ -141,7 +151,7 @@ function checkCanonicalEnd(linear: u64, size: u32, seg: u32): void {
 }
 
 function loadAccess(linear: u64, size: u32, seg: u32, access: u32, system: bool): u64 {
-  const inFirst: u32 = 0x1000 - (<u32>linear & 0xfff);
+  const inFirst: u32 = 0x1000 - ((<u32>linear) & 0xfff);
   if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
@@ -160,7 +170,7 @@ function loadAccess(linear: u64, size: u32, seg: u32, access: u32, system: bool)
 }
 
 function storeAccess(linear: u64, value: u64, size: u32, seg: u32, access: u32, system: bool): void {
-  const inFirst: u32 = 0x1000 - (<u32>linear & 0xfff);
+  const inFirst: u32 = 0x1000 - ((<u32>linear) & 0xfff);
   if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
@@ -184,7 +194,7 @@ function storeAccess(linear: u64, value: u64, size: u32, seg: u32, access: u32, 
 
 /** #AC where it is asked for (SDM vol. 3, 6.15): after the access is known to be possible. */
 function checkAlignment(linear: u64, size: u32): void {
-  if (load<u32>(cpu, ALIGN) != 0 && (<u32>linear & (size - 1)) != 0) raise(V_AC, 0);
+  if (load<u32>(cpu, ALIGN) != 0 && ((<u32>linear) & (size - 1)) != 0) raise(V_AC, 0);
 }
 
 export function loadSlow(linear: u64, size: u32, seg: u32): u64 {
@@ -205,7 +215,7 @@ export function storeSlow(linear: u64, value: u64, size: u32, seg: u32): void {
 function translateWriteSlow(linear: u64, size: u32, seg: u32): usize {
   probe(linear, size, true, seg);
   checkAlignment(linear, size);
-  if ((<u32>linear & (size - 1)) != 0) return 0;
+  if (((<u32>linear) & (size - 1)) != 0) return 0;
   const address = translateAccess(linear, rights() | PF_WRITE, seg);
   if (address == 0) return 0;
   wrote(address);
@@ -216,7 +226,7 @@ function translateWriteSlow(linear: u64, size: u32, seg: u32): usize {
 /** Raises the faults that an access of `size` bytes (at most a page) would raise with the rights of CPL. */
 export function probe(linear: u64, size: u32, write: bool, seg: u32): void {
   const access = rights() | (write ? PF_WRITE : 0);
-  const crosses = (<u32>linear & 0xfff) + size > 0x1000;
+  const crosses = ((<u32>linear) & 0xfff) + size > 0x1000;
   if (crosses) checkCanonicalEnd(linear, size, seg);
   translateAccess(linear, access, seg);
   if (crosses) translateAccess(nextPage(linear, false), access, seg);
@@ -226,7 +236,7 @@ export function probe(linear: u64, size: u32, write: bool, seg: u32): void {
 export function probeSys(linear: u64, size: u32, write: bool, seg: u32): void {
   const access = write ? PF_WRITE : 0;
   translateAccess(linear, access, seg);
-  if ((<u32>linear & 0xfff) + size > 0x1000) translateAccess(nextPage(linear, true), access, seg);
+  if (((<u32>linear) & 0xfff) + size > 0x1000) translateAccess(nextPage(linear, true), access, seg);
 }
 
 /** Data breakpoints (SDM vol. 3, 17.2.5): a trap after the instruction, told by DR6. */
@@ -250,7 +260,7 @@ function watch(linear: u64, size: u32, write: bool): void {
 
 /** Loads as the processor itself does, with supervisor rights: descriptor tables, TSS, inner stacks. */
 export function ldSys<T>(linear: u64, seg: u32 = SEG_DS): T {
-  const entry = <u32>cpu + TLB_SUPERVISOR + (<u32>(linear >> 7) & SLOT);
+  const entry = <u32>cpu + TLB_SUPERVISOR + ((<u32>(linear >> 7)) & SLOT);
   if (load<u64>(entry, TAG_READ) == (((linear + (sizeof<T>() - 1)) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION)))
     return load<T>(load<u32>(entry, ADDEND) + <u32>linear);
   return <T>loadAccess(linear, sizeof<T>(), seg, 0, true);
@@ -258,7 +268,7 @@ export function ldSys<T>(linear: u64, seg: u32 = SEG_DS): T {
 
 /** Stores as the processor itself does, with supervisor rights. */
 export function stSys<T>(linear: u64, value: T, seg: u32 = SEG_DS): void {
-  const entry = <u32>cpu + TLB_SUPERVISOR + (<u32>(linear >> 7) & SLOT);
+  const entry = <u32>cpu + TLB_SUPERVISOR + ((<u32>(linear >> 7)) & SLOT);
   if (load<u64>(entry, TAG_WRITE) == (((linear + (sizeof<T>() - 1)) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION)))
     store<T>(load<u32>(entry, ADDEND) + <u32>linear, value);
   else storeAccess(linear, <u64>value, sizeof<T>(), seg, PF_WRITE, true);

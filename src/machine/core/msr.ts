@@ -204,7 +204,7 @@ export function rdmsr(): void {
 
 export function wrmsr(): void {
   privileged();
-  const value = <u64>load<u32>(cpu + RAX, GPR) | (<u64>load<u32>(cpu + RDX, GPR) << 32);
+  const value = (<u64>load<u32>(cpu + RAX, GPR)) | ((<u64>load<u32>(cpu + RDX, GPR)) << 32);
   writeMsr(load<u32>(cpu + RCX, GPR), value);
 }
 

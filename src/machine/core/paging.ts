@@ -94,7 +94,7 @@ export function ramAddress(physical: u64): u32 {
 // @ts-ignore: decorator
 @inline
 export function metaAddress(physical: u64): u32 {
-  return load<u32>(HEADER, HEADER_META_BASE) + ((<u32>physical >>> 12) << 2);
+  return load<u32>(HEADER, HEADER_META_BASE) + (((<u32>physical) >>> 12) << 2);
 }
 
 /** An 8-byte entry; all ones, as on an open bus, outside of memory. */
@@ -147,8 +147,7 @@ function commit(write: bool, wide: bool): bool {
 
 /** The bits of the error code that say what the access was. I/D is reported only where NX can exist. */
 function errorBits(access: u32): u32 {
-  const fetchCounts =
-    (load<u64>(cpu, CR4) & CR4_PAE) != 0 && (load<u64>(cpu, MSR_EFER) & EFER_NXE) != 0 ? PF_FETCH : 0;
+  const fetchCounts = (load<u64>(cpu, CR4) & CR4_PAE) != 0 && (load<u64>(cpu, MSR_EFER) & EFER_NXE) != 0 ? PF_FETCH : 0;
   return access & (PF_WRITE | PF_USER | fetchCounts);
 }
 

@@ -132,7 +132,7 @@ function returnTo(selector: u32, rip: u64, osize: u32, release: u32, always: boo
     const csAt = descAt;
     frameSkip(release);
     const pointer = framePop(osize) + release;
-    const stack = <u32>framePop(osize) & 0xffff;
+    const stack = (<u32>framePop(osize)) & 0xffff;
     const isNull = (stack & SELECTOR) == 0;
     if (isNull) {
       if (!long || level == 3) raiseGp();
@@ -166,7 +166,7 @@ function returnTo(selector: u32, rip: u64, osize: u32, release: u32, always: boo
 export function farReturn(osize: u32, release: u32): void {
   useCurrentStack();
   const rip = framePop(osize);
-  const selector = <u32>framePop(osize) & 0xffff;
+  const selector = (<u32>framePop(osize)) & 0xffff;
   if (!inRealMode() && !inVirtual8086()) {
     returnTo(selector, rip, osize, release, false, 0, 0);
     return;
@@ -188,7 +188,7 @@ function sizeMask(osize: u32): u32 {
 function iretReal(osize: u32): void {
   useCurrentStack();
   const rip = framePop(osize);
-  const selector = <u32>framePop(osize) & 0xffff;
+  const selector = (<u32>framePop(osize)) & 0xffff;
   const flags = <u32>framePop(osize);
   if (rip > <u64>segLimit(SEG_CS)) raiseGp();
   takeFramePointer();
@@ -202,7 +202,7 @@ function iretVirtual(osize: u32): void {
   if (sensitive && ((load<u64>(cpu, CR4) & CR4_VME) == 0 || osize != 2)) raiseGp();
   useCurrentStack();
   const rip = framePop(osize);
-  const selector = <u32>framePop(osize) & 0xffff;
+  const selector = (<u32>framePop(osize)) & 0xffff;
   let flags = <u32>framePop(osize);
   let mask = (FL_USER | FL_IF | FL_RF) & sizeMask(osize);
   if (rip > <u64>segLimit(SEG_CS)) raiseGp();
@@ -233,11 +233,11 @@ function iretTask(): void {
 /** The rest of an IRET from ring 0 to virtual-8086 mode. */
 function iretToVirtual(selector: u32, rip: u64, flags: u32): void {
   const pointer = framePop(4);
-  const ss = <u32>framePop(4) & 0xffff;
-  const es = <u32>framePop(4) & 0xffff;
-  const ds = <u32>framePop(4) & 0xffff;
-  const fs = <u32>framePop(4) & 0xffff;
-  const gs = <u32>framePop(4) & 0xffff;
+  const ss = (<u32>framePop(4)) & 0xffff;
+  const es = (<u32>framePop(4)) & 0xffff;
+  const ds = (<u32>framePop(4)) & 0xffff;
+  const fs = (<u32>framePop(4)) & 0xffff;
+  const gs = (<u32>framePop(4)) & 0xffff;
   if (rip > 0xffff) raiseGp();
   setCpl(3);
   setVirtual(SEG_CS, selector);
@@ -260,7 +260,7 @@ function iretProtected(osize: u32): void {
   }
   useCurrentStack();
   const rip = framePop(osize);
-  const selector = <u32>framePop(osize) & 0xffff;
+  const selector = (<u32>framePop(osize)) & 0xffff;
   const flags = <u32>framePop(osize);
   const level = cpl();
   if ((flags & FL_VM) != 0 && osize == 4 && level == 0 && !inLongMode()) {

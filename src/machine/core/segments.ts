@@ -217,13 +217,13 @@ export function peekUpper(selector: u32): bool {
   if ((selector | 7) + 8 > limit) return false;
   const raw = ldSys<u64>(descAt + 8);
   descUpper = <u32>raw;
-  return (<u32>(raw >> 32) & 0x1f00) == 0;
+  return ((<u32>(raw >> 32)) & 0x1f00) == 0;
 }
 
 /** The base of the descriptor at hand; in IA-32e mode with `wide` that of a 16-byte one whose upper half was read. */
 export function descBase(wide: bool = false): u64 {
   const low = (descLow >>> 16) | ((descHigh & 0xff) << 16) | (descHigh & 0xff000000);
-  return wide ? <u64>low | (<u64>descUpper << 32) : <u64>low;
+  return wide ? (<u64>low) | ((<u64>descUpper) << 32) : <u64>low;
 }
 
 /** Limit in bytes. */

@@ -55,13 +55,7 @@ const FLAT: u32 = AR_PRESENT | AR_S | AR_RW | AR_ACCESSED | AR_G;
 
 function flatCode(selector: u32, long: bool): void {
   const level = selector & 3;
-  setSegment(
-    SEG_CS,
-    selector,
-    0,
-    0xffffffff,
-    FLAT | AR_CODE | (level << AR_DPL_SHIFT) | (long ? AR_L : AR_DB),
-  );
+  setSegment(SEG_CS, selector, 0, 0xffffffff, FLAT | AR_CODE | (level << AR_DPL_SHIFT) | (long ? AR_L : AR_DB));
   setCpl(level);
 }
 
@@ -79,7 +73,7 @@ export function syscall(): void {
   store<u64>(cpu + RCX, load<u64>(cpu, NEXT_RIP), GPR);
   store<u64>(cpu + R11, flags, GPR);
   store<u64>(cpu, load<u64>(cpu, MSR_LSTAR), NEXT_RIP);
-  const selector = <u32>(load<u64>(cpu, MSR_STAR) >> 32) & 0xfffc;
+  const selector = (<u32>(load<u64>(cpu, MSR_STAR) >> 32)) & 0xfffc;
   flatCode(selector, true);
   flatStack(selector + 8);
   const mask = <u32>load<u64>(cpu, MSR_SFMASK);
@@ -100,11 +94,11 @@ export function sysret(osize: u32): void {
   flatStack(((base + 8) & 0xffff) | 3);
   store<u64>(cpu, long ? rip : rip & 0xffffffff, NEXT_RIP);
   // All flags of R11 but RF and VM, which become 0.
-  writeFlags(<u32>load<u64>(cpu + R11, GPR) & ~(FL_RF | FL_VM), 0x003f7fd5);
+  writeFlags((<u32>load<u64>(cpu + R11, GPR)) & ~(FL_RF | FL_VM), 0x003f7fd5);
 }
 
 export function sysenter(): void {
-  const selector = <u32>load<u64>(cpu, MSR_SYSENTER_CS) & 0xfffc;
+  const selector = (<u32>load<u64>(cpu, MSR_SYSENTER_CS)) & 0xfffc;
   if (inRealMode() || selector == 0) raise(V_GP, 0);
   const long = inLongMode();
   const width: u64 = long ? ~(<u64>0) : 0xffffffff;
@@ -118,7 +112,7 @@ export function sysenter(): void {
 }
 
 export function sysexit(osize: u32): void {
-  const base = <u32>load<u64>(cpu, MSR_SYSENTER_CS) & 0xfffc;
+  const base = (<u32>load<u64>(cpu, MSR_SYSENTER_CS)) & 0xfffc;
   if (inRealMode() || base == 0 || cpl() != 0) raise(V_GP, 0);
   const long = osize == 8;
   const rip = load<u64>(cpu + RDX, GPR);

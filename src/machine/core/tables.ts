@@ -1,15 +1,5 @@
 import { cpu } from "./cpu";
-import {
-  GDTR_BASE,
-  GDTR_LIMIT,
-  IDTR_BASE,
-  IDTR_LIMIT,
-  MODE,
-  MODE_64,
-  SEG_DS,
-  SEG_LDTR,
-  SEG_TR,
-} from "./state";
+import { GDTR_BASE, GDTR_LIMIT, IDTR_BASE, IDTR_LIMIT, MODE, MODE_64, SEG_DS, SEG_LDTR, SEG_TR } from "./state";
 import {
   AR_CODE,
   AR_DC,

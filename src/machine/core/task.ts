@@ -128,7 +128,7 @@ export function redirected(vector: u32): bool {
   const map = <u32>ldSys<u16>(systemLinear(base + TSS_IO_BASE));
   const byte = map - 32 + (vector >>> 3);
   if (map < 32 || byte > limit) return false;
-  return ((<u32>ldSys<u8>(systemLinear(base + byte)) >>> (vector & 7)) & 1) == 0;
+  return (((<u32>ldSys<u8>(systemLinear(base + byte))) >>> (vector & 7)) & 1) == 0;
 }
 
 // The image of the incoming task, read before anything changes.
@@ -226,8 +226,7 @@ export function taskSwitch(selector: u32, source: u32, flags: u32, hasError: boo
     store<u64>(cpu + (i << 3), wide ? value : value | 0xffff0000, GPR);
   }
   const segments = tss + (wide ? TSS32_SEGMENTS : TSS16_SEGMENTS);
-  for (let seg: u32 = 0; seg < 6; ++seg)
-    setNull(seg, wide || seg < 4 ? loadSystem(segments + seg * size, 2) : 0);
+  for (let seg: u32 = 0; seg < 6; ++seg) setNull(seg, wide || seg < 4 ? loadSystem(segments + seg * size, 2) : 0);
   setNull(SEG_LDTR, newLdt);
 
   if (source == TASK_CALL || source == TASK_INT) {

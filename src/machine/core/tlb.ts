@@ -92,7 +92,7 @@ function count(counter: u32): void {
 // @ts-ignore: decorator
 @inline
 function entryOf(linear: u64, half: u32): u32 {
-  return <u32>cpu + half + (<u32>(linear >> 7) & SLOT);
+  return <u32>cpu + half + ((<u32>(linear >> 7)) & SLOT);
 }
 
 // @ts-ignore: decorator

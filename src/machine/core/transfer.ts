@@ -119,7 +119,7 @@ function readGate(selector: u32, type: u32): void {
   if (long) {
     gateSize = 8;
     if (!peekUpper(selector)) raise(V_GP, selector & SELECTOR);
-    gateOffset |= <u64>descUpper << 32;
+    gateOffset |= (<u64>descUpper) << 32;
   }
   if ((gateSelector & SELECTOR) == 0) raiseGp();
   fetchDescriptor(gateSelector, V_GP);
