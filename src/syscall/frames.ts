@@ -1,5 +1,5 @@
 import type { Ram } from "../machine/ram.ts"
-import { vpnOf } from "./address.ts"
+import { isCanonical, vpnOf } from "./address.ts"
 
 /*
  * Reflecting: making an event look to the guest's kernel as if the hardware had delivered it. That is pushing words on its
@@ -18,7 +18,7 @@ export interface GuestSpace {
 export class EventFrames {
   private readonly ram: Ram
   private readonly space: GuestSpace
-  private vpn = -1
+  /** Host-physical address of the page that is written; -1: none, or it may not be written. */
   private page = -1
   /** Offset behind the last byte written in the current page. */
   private top = 0
@@ -37,31 +37,35 @@ export class EventFrames {
   begin(lo: number, hi: number): void {
     this.lo = (lo & ~15) >>> 0
     this.hi = hi
-    this.vpn = -1
+    this.page = -1
+    this.top = 0
     this.failed = false
   }
 
   push(lo: number, hi: number): void {
-    if (this.lo < 8) this.hi = (this.hi - 1) >>> 0
-    this.lo = (this.lo - 8) >>> 0
-    const vpn = vpnOf(this.lo, this.hi)
-    if (vpn !== this.vpn) {
-      this.flush(0)
-      this.vpn = vpn
-      this.top = (this.lo & 0xfff) + 8
-      this.page = this.space.kernelPage(vpn, true)
-    }
+    // Words are aligned: one never lies across two pages.
+    if (this.top === 0 || (this.lo & 0xfff) === 0) this.nextPage()
+    else this.lo -= 8
     if (this.page < 0) this.failed = true
     else this.ram.write64(this.page + (this.lo & 0xfff), lo, hi)
+  }
+
+  /** Moves down by one word, into a page that has not been asked for yet. */
+  private nextPage(): void {
+    this.flush(0)
+    if (this.lo === 0) this.hi = (this.hi - 1) >>> 0
+    this.lo = (this.lo - 8) >>> 0
+    this.top = (this.lo & 0xfff) + 8
+    this.page = isCanonical(this.hi) ? this.space.kernelPage(vpnOf(this.lo, this.hi), true) : -1
   }
 
   /** The frame is complete: whoever watches the guest's memory is told. */
   end(): void {
     this.flush(this.lo & 0xfff)
-    this.vpn = -1
+    this.page = -1
   }
 
   private flush(bottom: number): void {
-    if (this.vpn >= 0 && this.page >= 0) this.space.wrote(this.page + bottom, this.top - bottom)
+    if (this.page >= 0) this.space.wrote(this.page + bottom, this.top - bottom)
   }
 }

@@ -29,6 +29,7 @@ import { FrameAllocator } from "../frames.ts"
 import { GateTable } from "../gates.ts"
 import { type HostClock, HostKernel, HostPanic } from "../kernel.ts"
 import { RunQueue, Task } from "../task.ts"
+import { cpuAddress, descriptorAddress, fixed, GUEST_WORLD, HOST_WORLD, mapProcessor, mapVcpu } from "./fixedArea.ts"
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
 import { freeTables, mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, unmapPage } from "./pageTables.ts"
@@ -62,10 +63,15 @@ export interface VcpuPages {
   readonly slot: number
 }
 
+/** A virtual CPU's module, and the virtual address of its state page. */
+interface Running {
+  readonly runner: VcpuRunner
+  readonly stateVa: bigint
+}
+
 const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 const low = (address: bigint) => Number(address & 0xffffffffn)
 const direct = (pa: number) => L.PAGE_OFFSET + BigInt(pa)
-const fixed = (offset: number) => L.FIXED + BigInt(offset)
 
 const SFMASK = 0x47700n // TF IF DF IOPL NT AC
 const SEGMENT_LIMIT = 0xffffffff
@@ -76,8 +82,8 @@ export class HostX86_64 {
   private readonly root: number
   private readonly text: ReadonlyArray<number>
   private readonly cpuPages: ReadonlyArray<number>
-  private readonly runners = new Map<Task, VcpuRunner>()
-  private running: VcpuRunner | undefined
+  private readonly runners = new Map<Task, Running>()
+  private running: Running | undefined
   private nextPid = 0
   /** Pairs of pages in the fixed area that no virtual CPU has. */
   private readonly vcpuSlots = Array.from({ length: L.VCPU_SLOTS }, (_, i) => L.VCPU_SLOTS - 1 - i)
@@ -95,9 +101,8 @@ export class HostX86_64 {
     this.cpuPages = Array.from({ length: L.CPU_IST + 3 }, () => newRoot(frames))
     this.root = newRoot(frames)
     mapDirect(ram, frames, this.root, L.PAGE_OFFSET, ram.size)
-    this.text.forEach((pa, i) => mapPage(ram, frames, this.root, fixed(L.TEXT_OFFSET + i * 4096), pa, 0, false))
+    mapProcessor(ram, frames, this.root, this.text, this.cpuPages, HOST_WORLD)
     mapPage(ram, frames, this.root, fixed(L.GATE_OFFSET), L.GATE_PA, 0, false)
-    this.cpuPages.forEach((pa, i) => mapPage(ram, frames, this.root, this.cpuAddress(i), pa, PTE_W, true))
 
     const pda = this.cpuPages[L.CPU_PDA]!
     this.kernel = new HostKernel({
@@ -113,10 +118,6 @@ export class HostX86_64 {
     this.boot()
   }
 
-  private cpuAddress(page: number): bigint {
-    return fixed(L.CPU_OFFSET + page * 4096)
-  }
-
   /** Address of a symbol of the host's text. */
   symbol(name: keyof typeof symbols): bigint {
     return fixed(L.TEXT_OFFSET + symbols[name])
@@ -124,7 +125,7 @@ export class HostX86_64 {
 
   private writeTables(): void {
     const { ram } = this.machine
-    const tss = this.cpuAddress(L.CPU_TSS)
+    const tss = cpuAddress(L.CPU_TSS)
     writeGdt(ram, this.cpuPages[L.CPU_GDT]!, low(tss), L.FIXED_HI)
     const idt = this.cpuPages[L.CPU_IDT]!
     for (let vector = 0; vector < 256; vector++) {
@@ -134,13 +135,12 @@ export class HostX86_64 {
       writeGate(ram, idt, vector, low(handler), L.FIXED_HI, vector === 3 || vector === 4 ? 3 : 0, ist)
     }
     const tssPa = this.cpuPages[L.CPU_TSS]!
-    for (let i = 0; i < 3; i++)
-      ram.writeBig(tssPa + L.TSS.fields.ist.offset + 8 * i, this.cpuAddress(L.CPU_IST + i) + 4096n)
+    for (let i = 0; i < 3; i++) ram.writeBig(tssPa + L.TSS.fields.ist.offset + 8 * i, cpuAddress(L.CPU_IST + i) + 4096n)
     ram.write16(tssPa + L.TSS.fields.ioMapBase.offset, L.TSS.size)
     const pda = this.cpuPages[L.CPU_PDA]!
-    ram.writeBig(pda + PDA.fields.self.offset, this.cpuAddress(L.CPU_PDA))
+    ram.writeBig(pda + PDA.fields.self.offset, cpuAddress(L.CPU_PDA))
     ram.writeBig(pda + PDA.fields.tss.offset, tss)
-    ram.writeBig(pda + PDA.fields.idt.offset, this.cpuAddress(L.CPU_IDT))
+    ram.writeBig(pda + PDA.fields.idt.offset, cpuAddress(L.CPU_IDT))
     ram.writeBig(pda + PDA.fields.hostCr3.offset, BigInt(this.root))
   }
 
@@ -156,11 +156,11 @@ export class HostX86_64 {
       processor.setSegment(segment, L.KERNEL_DS, 0n, SEGMENT_LIMIT, attributesOf(L.KERNEL_DS))
     processor.setSegment(SEG_CS, L.KERNEL_CS, 0n, SEGMENT_LIMIT, attributesOf(L.KERNEL_CS))
     processor.setSegment(SEG_FS, 0, 0n, 0, 0)
-    processor.setSegment(SEG_GS, 0, this.cpuAddress(L.CPU_PDA), 0, 0)
-    processor.setSegment(SEG_TR, L.TSS_SELECTOR, this.cpuAddress(L.CPU_TSS), L.TSS.size - 1, TSS_ATTRIBUTES)
-    processor.setLong(GDTR_BASE, this.cpuAddress(L.CPU_GDT))
+    processor.setSegment(SEG_GS, 0, cpuAddress(L.CPU_PDA), 0, 0)
+    processor.setSegment(SEG_TR, L.TSS_SELECTOR, cpuAddress(L.CPU_TSS), L.TSS.size - 1, TSS_ATTRIBUTES)
+    processor.setLong(GDTR_BASE, cpuAddress(L.CPU_GDT))
     processor.setWord(GDTR_LIMIT, GDT_LIMIT)
-    processor.setLong(IDTR_BASE, this.cpuAddress(L.CPU_IDT))
+    processor.setLong(IDTR_BASE, cpuAddress(L.CPU_IDT))
     processor.setWord(IDTR_LIMIT, IDT_LIMIT)
     processor.setLong(MSR_STAR, (BigInt(L.USER32_CS) << 48n) | (BigInt(L.KERNEL_CS) << 32n))
     processor.setLong(MSR_LSTAR, this.symbol("system_call"))
@@ -236,18 +236,11 @@ export class HostX86_64 {
     if (slot === undefined) throw new RangeError(`the host has room for ${L.VCPU_SLOTS} virtual CPUs`)
     const descriptor = newRoot(frames)
     const state = newRoot(frames)
-    const descriptorVa = fixed(L.VCPU_OFFSET + slot * 8192)
-    const stateVa = descriptorVa + 4096n
-    mapPage(ram, frames, this.root, descriptorVa, descriptor, PTE_W, true)
-    mapPage(ram, frames, this.root, stateVa, state, PTE_W, true)
-
+    const stateVa = descriptorAddress(slot) + 4096n
+    mapVcpu(ram, frames, this.root, slot, descriptor, state, HOST_WORLD)
     const guest = newRoot(frames)
-    this.text.forEach((pa, i) => mapPage(ram, frames, guest, fixed(L.TEXT_OFFSET + i * 4096), pa, 0, false))
-    this.cpuPages.forEach((pa, i) =>
-      mapPage(ram, frames, guest, this.cpuAddress(i), pa, i === L.CPU_PDA || i >= L.CPU_IST ? PTE_W : 0, true),
-    )
-    mapPage(ram, frames, guest, descriptorVa, descriptor, 0, true)
-    mapPage(ram, frames, guest, stateVa, state, PTE_W, true)
+    mapProcessor(ram, frames, guest, this.text, this.cpuPages, GUEST_WORLD)
+    mapVcpu(ram, frames, guest, slot, descriptor, state, GUEST_WORLD)
 
     ram.writeBig(descriptor + VCPU.fields.systemCall.offset, functions.systemCall)
     ram.writeBig(descriptor + VCPU.fields.trap.offset, functions.trap)
@@ -264,7 +257,7 @@ export class HostX86_64 {
     if (tasks.current === task) throw new HostPanic(`${task.name} is released while it runs`)
     tasks.remove(task)
     this.runners.delete(task)
-    const descriptorVa = fixed(L.VCPU_OFFSET + pages.slot * 8192)
+    const descriptorVa = descriptorAddress(pages.slot)
     for (const va of [descriptorVa, descriptorVa + 4096n]) {
       unmapPage(ram, this.root, va)
       this.kernel.processor.exports.invalidate(va)
@@ -284,7 +277,7 @@ export class HostX86_64 {
     const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), descriptorVa, BigInt(this.root))
     ram.writeBig(task.pa + L.TASK.fields.vcpu.offset, descriptorVa)
     task.runnable = false
-    this.runners.set(task, runner)
+    this.runners.set(task, { runner, stateVa })
     this.kernel.tasks.add(task)
     return task
   }
@@ -297,8 +290,8 @@ export class HostX86_64 {
       hostInterrupt: () => this.interrupt(),
       hostNmi: () => undefined,
       schedule: () => this.schedule(),
-      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.running!.prepare() ? 1 : 0, 0),
-      vcpuEvent: () => this.running!.event(),
+      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.running!.runner.prepare() ? 1 : 0, 0),
+      vcpuEvent: () => this.running!.runner.event(),
       fatalTrap: () => this.fatal(),
     }
     L.GATES.forEach((name, i) => this.kernel.gates.register(i, handlers[name]))
@@ -373,6 +366,8 @@ export class HostX86_64 {
     tasks.current = next
     next.switches++
     statistics.contextSwitches++
+    // No other guest has this page in its tables, and it is global (fixedArea.ts).
+    if (this.running !== undefined) processor.exports.invalidate(this.running.stateVa)
     this.running = this.runners.get(next)
     processor.setGprLoHi(RAX, next.addressLo, next.addressHi)
     this.kernel.rearm()

@@ -10,6 +10,7 @@ export const PTE_U = 4
 export const PTE_A = 0x20
 export const PTE_D = 0x40
 export const PTE_PS = 0x80
+export const PTE_G = 0x100
 /** Bit 63, in the entry's upper half. */
 export const PTE_NX_HI = 0x8000_0000
 

@@ -102,9 +102,9 @@ export const deliverInterrupts = (v: VirtualCpu): void => {
   const vector = FIRST_EXTERNAL_VECTOR + irq
   if (v.guest.idt.present(vector)) {
     v.pendingInterrupts &= ~(1 << irq)
-    const { statistics, log, now } = v.host.kernel
-    statistics.injectedInterrupts++
-    if (log.int) log.line(now, "int", `inject irq ${irq} at ${v.registers.eipText()}`)
+    const { kernel } = v.host
+    kernel.statistics.injectedInterrupts++
+    if (kernel.log.int) kernel.log.line(kernel.now, "int", `inject irq ${irq} at ${v.registers.eipText()}`)
     if (isAtIret(v)) takeFrameOver(v)
     else pushFrame(v, false, 0)
     enterHandler(v, vector)

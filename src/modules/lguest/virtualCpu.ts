@@ -95,15 +95,17 @@ export class VirtualCpu implements VcpuRunner {
     if (this.pendingInterrupts !== 0) deliverInterrupts(this)
     if (this.halted) return this.sleep()
     const { guest, host, registers } = this
-    const { ram, log, now } = host.kernel
+    const { ram, log } = host.kernel
     if (this.stackSegment !== 0) this.keepStackMapped()
     host.loadGuestTables(guest.gdt, guest.idt, this.stackSegment, this.stackPointer)
     registers.trapNumber = TRAP_IN_SWITCHER
     const root = guest.shadow.root()
     ram.write32(this.descriptor + VCPU.fields.root.offset, root)
     ram.write32(this.descriptor + VCPU.fields.taskSwitched.offset, this.taskSwitched ? 1 : 0)
-    if (log.switch)
-      log.line(now, "switch", `enter ring ${registers.cs & 3} at ${registers.eipText()} root 0x${root.toString(16)}`)
+    if (log.switch) {
+      const where = `ring ${registers.cs & 3} at ${registers.eipText()}`
+      log.line(host.kernel.now, "switch", `enter ${where} root 0x${root.toString(16)}`)
+    }
     return true
   }
 
@@ -124,8 +126,8 @@ export class VirtualCpu implements VcpuRunner {
 
   private handle(vector: number): void {
     const { registers: r, guest, host } = this
-    const { statistics, log, now } = host.kernel
-    if (log.switch) log.line(now, "switch", `leave by vector ${vector}`)
+    const { statistics, log } = host.kernel
+    if (log.switch) log.line(host.kernel.now, "switch", `leave by vector ${vector}`)
     if (vector === TRAP_IN_SWITCHER)
       kill(`segment registers that cannot be loaded (cs 0x${r.cs.toString(16)}, ss 0x${r.ss.toString(16)})`)
     if (vector >= FIRST_HARDWARE_VECTOR) {
@@ -137,7 +139,7 @@ export class VirtualCpu implements VcpuRunner {
     statistics.guestTraps[vector]!++
     if (log.int) {
       const what = `vector ${vector} error 0x${r.errorCode.toString(16)} at ${r.eipText()} ring ${r.cs & 3}`
-      log.line(now, "int", what)
+      log.line(host.kernel.now, "int", what)
     }
     switch (vector) {
       case LGUEST_TRAP_ENTRY:
@@ -197,14 +199,15 @@ export class VirtualCpu implements VcpuRunner {
   }
 
   private pageFault(): void {
-    const { ram, log, now } = this.host.kernel
+    const { kernel } = this.host
+    const { ram, log } = kernel
     const { shadow } = this.guest
     const address = ram.read32(this.descriptor + VCPU.fields.cr2.offset)
     const error = this.registers.errorCode
     const outcome = shadow.pageFault(address, error)
     if (log.mmu) {
       const what = ["fixed", "the guest's", "mmio", "kill"][outcome]
-      log.line(now, "mmu", `fault at 0x${address.toString(16)} error 0x${error.toString(16)}: ${what}`)
+      log.line(kernel.now, "mmu", `fault at 0x${address.toString(16)} error 0x${error.toString(16)}: ${what}`)
     }
     switch (outcome) {
       case FIXED:

@@ -16,6 +16,7 @@ import {
   SHUTDOWN_POWEROFF,
   SHUTDOWN_RESTART,
 } from "../../paravirt_ops/lguest64.ts"
+import type { Field } from "../../machine/layout.ts"
 import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "./death.ts"
@@ -259,28 +260,25 @@ export const hypercall = (v: VirtualCpu64): void => {
   perform(v, number)
 }
 
+const low = (frame: Uint32Array, field: Field): number => frame[field.offset >>> 2]!
+const high = (frame: Uint32Array, field: Field): number => frame[(field.offset >>> 2) + 1]!
+
 /**
  * Return from an event. The frame lies at the kernel's stack pointer and is read with the kernel's rights; of the selector
  * only one bit of knowledge is taken, kernel or user.
  */
 const iret = (v: VirtualCpu64): void => {
   const { registers: r } = v
-  for (let i = 0; i < v.iretFrame.length; i += 2) {
-    const at = r.rspLo + 4 * i
-    const lo = at >>> 0
-    const hi = (r.rspHi + (at > 0xffff_ffff ? 1 : 0)) >>> 0
-    v.iretFrame[i] = v.kernelRead32(lo, hi)
-    v.iretFrame[i + 1] = v.kernelRead32((lo + 4) >>> 0, lo > 0xffff_fffb ? (hi + 1) >>> 0 : hi)
-  }
-  const word = (offset: number) => v.iretFrame[offset >>> 2]!
-  const cs = word(FRAME.cs.offset)
+  const frame = v.iretFrame
+  v.readFrame(r.rspLo, r.rspHi, frame)
+  const cs = low(frame, FRAME.cs)
   if (cs !== GUEST_KERNEL_CS && cs !== GUEST_USER_CS) kill(`IRET to selector 0x${cs.toString(16)}`)
-  const flags = word(FRAME.rflags.offset)
-  r.set(STATE.rax.offset, word(FRAME.rax.offset), word(FRAME.rax.offset + 4))
-  r.set(STATE.rcx.offset, word(FRAME.rcx.offset), word(FRAME.rcx.offset + 4))
-  r.set(STATE.r11.offset, word(FRAME.r11.offset), word(FRAME.r11.offset + 4))
-  r.setRip(word(FRAME.rip.offset), word(FRAME.rip.offset + 4))
-  r.setRsp(word(FRAME.rsp.offset), word(FRAME.rsp.offset + 4))
+  const flags = low(frame, FRAME.rflags)
+  r.set(STATE.rax.offset, low(frame, FRAME.rax), high(frame, FRAME.rax))
+  r.set(STATE.rcx.offset, low(frame, FRAME.rcx), high(frame, FRAME.rcx))
+  r.set(STATE.r11.offset, low(frame, FRAME.r11), high(frame, FRAME.r11))
+  r.setRip(low(frame, FRAME.rip), high(frame, FRAME.rip))
+  r.setRsp(low(frame, FRAME.rsp), high(frame, FRAME.rsp))
   r.setFlags(flags)
   if (v.sharedPa >= 0) v.setShared(S.irqEnabled.offset, flags & FLAG_IF)
   v.setView(cs === GUEST_USER_CS)

@@ -143,9 +143,9 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   const irq = 31 - Math.clz32(bits & -bits)
   v.pendingInterrupts &= ~(1 << irq)
   v.halted = false
-  v.host.kernel.statistics.injectedInterrupts++
-  const { log, now } = v.host.kernel
-  if (log.int) log.line(now, "int", `inject irq ${irq} at ${v.registers.ripText()}`)
+  const { kernel } = v.host
+  kernel.statistics.injectedInterrupts++
+  if (kernel.log.int) kernel.log.line(kernel.now, "int", `inject irq ${irq} at ${v.registers.ripText()}`)
   deliver(v, FIRST_EXTERNAL_VECTOR + irq, false, 0)
   v.setShared(S.irqPending.offset, waiting(v) !== 0 ? 1 : 0)
 }

@@ -3,6 +3,7 @@ import { CR2 } from "../../machine/core/state.ts"
 import type { Death, Pending } from "../../host/devLguest.ts"
 import type { Task } from "../../host/task.ts"
 import type { Timer } from "../../host/timers.ts"
+import type { Ram } from "../../machine/ram.ts"
 import type { HostX86_64, VcpuPages, VcpuRunner } from "../../host/x86_64/host.ts"
 import {
   GUEST_KERNEL_CS,
@@ -75,9 +76,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   readonly guarded: GuardedWrite
 
   constructor(guest: Guest64, host: HostX86_64, pages: VcpuPages) {
+  private readonly ram: Ram
     const { ram } = host.kernel
     this.guest = guest
     this.host = host
+    this.ram = ram
     this.registers = new GuestRegisters(ram, pages.state)
     this.frames = new EventFrames(ram, this)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
@@ -107,13 +110,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     this.arm()
     const root = this.guest.mmu.rootFor(this.userView)
     this.registers.set(STATE.cr3.offset, root, 0)
-    const { log, now } = this.host.kernel
-    if (log.switch)
-      log.line(
-        now,
-        "switch",
-        `enter ${this.userView ? "user" : "kernel"} at ${this.registers.ripText()} root 0x${root.toString(16)}`,
-      )
+    const { kernel } = this.host
+    if (kernel.log.switch) {
+      const view = this.userView ? "user" : "kernel"
+      kernel.log.line(kernel.now, "switch", `enter ${view} at ${this.registers.ripText()} root 0x${root.toString(16)}`)
+    }
     return true
   }
 
@@ -154,8 +155,10 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   private handle(vector: number): void {
-    const { statistics, log, now } = this.host.kernel
-    if (log.switch) log.line(now, "switch", `leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`)
+    const { kernel } = this.host
+    const { statistics, log } = kernel
+    if (log.switch)
+      log.line(kernel.now, "switch", `leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`)
     // Interrupts were handled by the host's own handler already.
     if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
     // Whatever else the instruction ran into, the page that was opened for it is closed first.
@@ -167,7 +170,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     statistics.guestTraps[vector]!++
     if (log.int) {
       const what = `vector ${vector} error 0x${this.registers.error.toString(16)} at ${this.registers.ripText()}`
-      log.line(now, "int", what)
+      log.line(kernel.now, "int", what)
     }
     if (vector === PAGE_FAULT) this.pageFault()
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
@@ -205,13 +208,14 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   private pageFault(): void {
-    const { processor, log, now } = this.host.kernel
+    const { kernel } = this.host
+    const { processor, log } = kernel
     const lo = processor.word(CR2)
     const hi = processor.word(CR2 + 4)
     const { error } = this.registers
     const result = this.guest.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
     if (log.mmu)
-      log.line(now, "mmu", `fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`)
+      log.line(kernel.now, "mmu", `fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`)
     switch (result.kind) {
       case FIXED:
         return
@@ -287,11 +291,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
 
   // ---------------------------------------------------------------------------------------------- the shared page
   shared(offset: number): number {
-    return this.host.kernel.ram.read32(this.sharedPa + offset)
+    return this.ram.read32(this.sharedPa + offset)
   }
 
   setShared(offset: number, value: number): void {
-    this.host.kernel.ram.write32(this.sharedPa + offset, value)
+    this.ram.write32(this.sharedPa + offset, value)
   }
 
   // ---------------------------------------------------------------------------------------------------- the views
@@ -329,16 +333,22 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     if (result.kind === KILL) kill(result.reason)
   }
 
-  /** 32 bits of the guest kernel's memory, for a frame that it must have mapped. `lo` is 4-byte aligned or nearly so. */
-  kernelRead32(lo: number, hi: number): number {
-    const page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
-    if (page < 0 || (lo & 0xfff) > 0xffc) kill(`a frame at ${hexOf(lo, hi)}, which is not mapped whole`)
-    return this.host.kernel.ram.read32(page + (lo & 0xfff))
+  /** Reads a frame in the guest kernel's memory, which must be mapped; no 32 bits of it may lie across two pages. */
+  readFrame(lo: number, hi: number, into: Uint32Array): void {
+    const { ram } = this
+    let page = -1
+    for (let i = 0; i < into.length; i++) {
+      if (i === 0 || (lo & 0xfff) === 0) page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
+      if (page < 0 || (lo & 0xfff) > 0xffc) kill(`a frame at ${hexOf(lo, hi)}, which is not mapped whole`)
+      into[i] = ram.read32(page + (lo & 0xfff))
+      lo = (lo + 4) >>> 0
+      if (lo < 4) hi = (hi + 1) >>> 0
+    }
   }
 
   /** Up to 15 bytes at the instruction pointer, fewer where the next page is not mapped. */
   instruction(): Uint8Array {
-    const { ram } = this.host.kernel
+    const { ram } = this
     const bytes = new Uint8Array(15)
     let { ripLo: lo, ripHi: hi } = this.registers
     let page = -1
