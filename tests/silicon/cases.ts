@@ -146,7 +146,7 @@ export class CaseWriter {
       s[CS] = bitness === 16 ? LDT_CODE_16 : random.chance(85) ? USER32_CS : LDT_CODE_32
       s[FS] = random.chance(10) ? 0 : any()
       s[GS] = random.chance(10) ? 0 : any()
-      if (bitness === 16) s[0] = s[DS] = random.chance(60) ? LDT_LOW_16 : USER_DS
+      if (this.template.addressSize === 2) s[0] = s[DS] = random.chance(60) ? LDT_LOW_16 : USER_DS
       if (random.chance(20)) s[DS] = random.chance(10) ? 0 : any()
       if (random.chance(12)) s[0] = random.chance(10) ? 0 : any()
       if (random.chance(bitness === 16 ? 60 : 12))

@@ -54,13 +54,6 @@ const icedToFlags = (bits: number): number =>
   (bits & 16 ? CF : 0) |
   (bits & 32 ? 0x04 : 0)
 
-export interface Mismatch {
-  readonly mnemonic: string
-  /** The fields that differ. */
-  readonly fields: ReadonlyArray<string>
-  readonly index: number
-}
-
 const GPR_WORDS = 32
 const REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(" ")
 const f = RESULT.fields

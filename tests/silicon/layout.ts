@@ -69,8 +69,9 @@ export const DATA = 0x10100000
 export const DATA_END = DATA + 0x2000
 /** One page, readable only. */
 export const READ_ONLY = 0x10200000
-/** Two pages that 16-bit addresses reach. */
-export const LOW = 0x8000
+/** Two pages that 16-bit addresses reach from LOW_BASE; as low as Linux lets anybody map (vm.mmap_min_addr). */
+export const LOW = 0x10000
+const LOW_BASE = 0x8000
 export const LOW_END = LOW + 0x2000
 /** The last two pages below 4 GiB. */
 export const TOP = 0xffffe000
@@ -145,12 +146,12 @@ export const LDT: ReadonlyArray<bigint> = [
   descriptor(DATA + 0x10, 0x7f, READ_WRITE, {}),
   descriptor(DATA, 0x1fff, 0, {}),
   descriptor(DATA, 0xfff, READ_WRITE | EXPAND_DOWN, {}),
-  descriptor(0, 0x8fff, READ_WRITE | EXPAND_DOWN, { big: false }),
+  descriptor(LOW_BASE, 0x8fff, READ_WRITE | EXPAND_DOWN, { big: false }),
   descriptor(0, FLAT, EXECUTE, { pages: true }),
   descriptor(CODE, 0xfff, EXECUTE | READ_WRITE, {}),
   descriptor(0, FLAT, READ_WRITE, { pages: true, present: false }),
   descriptor(CODE, 0xfff, EXECUTE | READ_WRITE, { big: false }),
-  descriptor(0, 0xffff, READ_WRITE, { big: false }),
+  descriptor(LOW_BASE, 0xffff, READ_WRITE, { big: false }),
   descriptor(0, FLAT, EXECUTE, { pages: true, present: false }),
   descriptor(DATA, 0x1fff, READ_WRITE, { big: false }),
   descriptor(0, FLAT, READ_WRITE | EXPAND_DOWN, { pages: true }),

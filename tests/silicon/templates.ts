@@ -177,7 +177,8 @@ const isAmd = existsSync("/proc/cpuinfo") && readFileSync("/proc/cpuinfo", "lati
 
 /**
  * Bytes that AMD's and Intel's processors understand differently (66 before a near branch, and REX.W before a far one or
- * before LSS, in 64-bit mode; PREFETCH of a register): an Intel processor is not asked about them.
+ * before LSS, in 64-bit mode; PREFETCH of a register; how many bytes a pushed segment register fills; LAR's middle bits):
+ * an Intel processor is not asked about them.
  */
 const vendorSpecific = (bytes: Uint8Array, bitness: Bitness, amd: Instruction): boolean => {
   if (isAmd) return false
@@ -186,7 +187,9 @@ const vendorSpecific = (bytes: Uint8Array, bitness: Bitness, amd: Instruction): 
   const differ = intel.code !== amd.code || intel.length !== amd.length
   intel.free()
   decoder.free()
-  return differ || (amd.mnemonic === Mnemonic.Nop && amd.opCount > 0 && bytes.includes(0x0d))
+  const prefetch = amd.mnemonic === Mnemonic.Nop && amd.opCount > 0 && bytes.includes(0x0d)
+  const segmentPush = amd.mnemonic === Mnemonic.Push && within(amd.op0Register, Register.ES, 6)
+  return differ || prefetch || segmentPush || amd.mnemonic === Mnemonic.Lar
 }
 
 /** What the bytes mean, or undefined if they are no case. `bytes` may be longer than the instruction. */
