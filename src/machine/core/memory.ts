@@ -137,11 +137,18 @@ function byteOut(address: u32, physical: u64, value: u64): void {
   else mmioStore(physical, value & 0xff, 1);
 }
 
-/** Tells everybody that instructions decoded from the page at this address are stale, if there are any. */
+/**
+ * Tells everybody that instructions decoded from the page at this address are stale, if there are any. Then none are
+ * left that count, so the page is an ordinary one again until the next are decoded from it: pages change hands, and one
+ * that has held code must not be slow to write to for ever.
+ */
 function wrote(address: u32): void {
   const meta = metaAddress(address - load<u32>(HEADER, HEADER_RAM_BASE));
-  if ((atomic.load<u32>(meta) & META_CODE) == 0) return;
-  atomic.add<u32>(meta, META_VERSION_STEP);
+  for (;;) {
+    const word = atomic.load<u32>(meta);
+    if ((word & META_CODE) == 0) return;
+    if (atomic.cmpxchg<u32>(meta, word, (word & ~META_CODE) + META_VERSION_STEP) == word) break;
+  }
   store<u32>(cpu, 1, CODE_WRITTEN);
 }
 
