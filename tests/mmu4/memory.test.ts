@@ -80,6 +80,16 @@ describe("a large page of the guest", () => {
     check(g.world)
   })
 
+  it("can hold tables that its first access brings into use", () => {
+    const g = new Guest()
+    g.set(600, 0, entryOf(PDPT, P | W)) // the PML4 lies elsewhere
+    g.set(PD, 2, entryOf(0, P | W | PS))
+    g.mmu.vcpus[0]!.newRoot(600 * 4096)
+    expect(g.access(at(0, 0, 2, 40), "w")).toBe(40)
+    expect(g.mmu.stats).toMatchObject({ huge: 0, split: 1 })
+    check(g.world)
+  })
+
   it("split and clean, becomes dirty with the first store anywhere in it", () => {
     const g = boot()
     g.set(PD, 2, entryOf(1024, P | W | PS))
@@ -163,6 +173,21 @@ describe("large invalidations", () => {
     expect(g.faults.fill).toBe(2)
     expect([...g.mmu.stats.allocated]).toEqual([0, 2, 2, 2, 2])
     expect(g.mmu.stats.alive.reduce((a, b) => a + b)).toBe(before)
+    check(g.world)
+  })
+
+  it("zapAll takes the protection from what is no table any more, at the first store", () => {
+    const g = boot()
+    g.set(PT, 0, entryOf(30, P | W))
+    g.access(at(0, 0, 0, 0))
+    g.set(PDPT, 3, entryOf(PT, P | W)) // the page table is a page directory here
+    g.set(PT, 5, entryOf(6, P | W))
+    g.set(6, 0, entryOf(40, P | W))
+    expect(g.access(at(0, 3, 5, 0))).toBe(40)
+    expect(g.store(PT, 1, 0n)).toBe("emulated")
+    g.mmu.zapAll()
+    expect(g.access(at(0, 0, 0, 0))).toBe(30)
+    expect(g.store(PT, 1, 0n)).toBe("free")
     check(g.world)
   })
 
