@@ -25,6 +25,12 @@ export class FrameAllocator {
     return this.count
   }
 
+  /** Whether somebody has the frame; those outside of what is handed out always belong to the host. */
+  isTaken(hfn: number): boolean {
+    const i = hfn - this.first
+    return i < 0 || i >= this.taken.length || this.taken[i] === 1
+  }
+
   /** A zeroed frame's number, or -1 when memory is exhausted. */
   alloc(): number {
     if (this.count === 0) return -1

@@ -134,6 +134,7 @@ export class HostKernel {
   switchAwayFrom(task: Task): void {
     while (this.tasks.current === task) {
       this.wake(task)
+      this.clock.kick() // it may be in its guest, for as long as nothing interrupts it
       this.drive(this.now + SWITCH_AWAY)
     }
   }

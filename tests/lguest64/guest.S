@@ -293,5 +293,33 @@ spin:
 1:      incq    RESULTS
         jmp     1b
 
+/* For random fragments: as little of a kernel as will do. An exception finds no handler, and ends the guest. */
+        .globl  fuzz_user, fuzz_kernel
+fuzz_user:
+        leaq    2f(%rip), %rbp
+        jmp     1f
+fuzz_kernel:
+        leaq    3f(%rip), %rbp
+1:      movl    $SHARED_PA, %edi
+        movl    $LHCALL_LGUEST_INIT, %eax
+        syscall
+        movl    $1, SHARED_PA + LGS_HYPERCALL_FLAG
+        movl    $PML4_PA, %edi
+        movl    $LHCALL_NEW_PGTABLE, %eax
+        syscall
+        movq    $4f, %rax
+        jmp     *%rax
+4:      movq    $STACK_TOP, %rsp
+        HCALL   LHCALL_SET_STACK, $EVENT_STACK
+        HCALL   LHCALL_SET_SYSCALL, $system_call
+        movl    $0x200, SHARED + LGS_IRQ_ENABLED
+        movq    $0xffffffff80000000, %rax
+        addq    %rax, %rbp
+        jmp     *%rbp
+2:      movl    $USER_TEXT, %ebx
+        jmp     to_user
+3:      movq    $VIRT(0x1f0000), %rax
+        jmp     *%rax
+
 message:
         .asciz  "done"

@@ -49,13 +49,13 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     config.pae === true ? pae : twoLevel,
   )
   host.startProcess()
-  const open = (base: number, bytes: number) =>
+  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
     new LguestI386Device(host, {
       base,
       bytes,
       window: WINDOW,
       startMs: config.startMs,
-      shadowLimit: SHADOW_LIMIT,
+      shadowLimit,
     })
   const device = open(HOST_BYTES, config.guestBytes)
   const { counts } = device.guest.shadow

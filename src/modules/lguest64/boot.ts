@@ -29,8 +29,11 @@ export interface Hosted {
   readonly machine: Machine
   readonly kernel: HostKernel
   readonly device: LguestDevice
-  /** Another guest on the same host, on a part of the launcher's memory: host-physical address and bytes. */
-  readonly open: (base: number, bytes: number) => LguestDevice
+  /**
+   * Another guest on the same host, on a part of the launcher's memory (host-physical address and bytes), with at most
+   * `shadowLimit` shadow pages.
+   */
+  readonly open: (base: number, bytes: number, shadowLimit?: number) => LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
@@ -75,12 +78,12 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
   })
   const host = new HostX86_64(machine, clock, config.log, HOST_BYTES)
   host.startProcess()
-  const open = (base: number, bytes: number) =>
+  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
     new Lguest64Device(host, {
       base,
       bytes,
       startMs: config.startMs,
-      shadowLimit: SHADOW_LIMIT,
+      shadowLimit,
     })
   const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow

@@ -33,3 +33,9 @@ export const softwareInterrupt = (bytes: Uint8Array, vector: number): number => 
   const i = opcodeAt(bytes)
   return i + 1 < bytes.length && bytes[i] === 0xcd && bytes[i + 1] === vector ? i + 2 : 0
 }
+
+/** Whether it is one of the coprocessor's (D8..DF), which CR0.TS makes raise #NM (SDM vol. 3, 2.5). */
+export const isEscape = (bytes: Uint8Array): boolean => {
+  const i = opcodeAt(bytes)
+  return i < bytes.length && (bytes[i]! & 0xf8) === 0xd8
+}

@@ -23,7 +23,7 @@ import { GuestKill, kill } from "./death.ts"
 import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
 import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
-import { isPortAccess, softwareInterrupt } from "./instruction.ts"
+import { isEscape, isPortAccess, softwareInterrupt } from "./instruction.ts"
 import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags } from "./interrupts.ts"
 import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
 
@@ -31,6 +31,8 @@ const S = LGUEST_SHARED.fields
 const STATE = VCPU_STATE.fields
 
 const DEBUG = 1
+const INVALID_OPCODE = 6
+const DEVICE_NOT_AVAILABLE = 7
 const GENERAL_PROTECTION = 13
 const PAGE_FAULT = 14
 /** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
@@ -74,13 +76,13 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   private userGsLo = 0
   private userGsHi = 0
   readonly guarded: GuardedWrite
+  private readonly ram: Ram
 
   constructor(guest: Guest64, host: HostX86_64, pages: VcpuPages) {
-  private readonly ram: Ram
     const { ram } = host.kernel
+    this.ram = ram
     this.guest = guest
     this.host = host
-    this.ram = ram
     this.registers = new GuestRegisters(ram, pages.state)
     this.frames = new EventFrames(ram, this)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
@@ -174,6 +176,9 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
     if (vector === PAGE_FAULT) this.pageFault()
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
+    // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.
+    else if (vector === INVALID_OPCODE && this.taskSwitched && isEscape(this.instruction()))
+      this.reflectTrap(DEVICE_NOT_AVAILABLE, 0)
     else this.reflectTrap(vector, this.registers.error)
   }
 
