@@ -1,4 +1,4 @@
-import type { Hosted } from "../modules/lguest64/boot.ts"
+import type { Hosted } from "../modules/hosted.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
 

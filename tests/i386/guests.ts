@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { EventLog, type LogCategory } from "../../src/host/eventLog.ts"
 import type { LguestDevice, Pending } from "../../src/host/devLguest.ts"
-import type { Hosted } from "../../src/modules/lguest64/boot.ts"
+import type { Hosted } from "../../src/modules/hosted.ts"
 import { bootLguest } from "../../src/modules/lguest/boot.ts"
 import { code, symbols } from "./guest.gen.ts"
 

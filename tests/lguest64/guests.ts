@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs"
 import type { LguestDevice, Pending } from "../../src/host/devLguest.ts"
 import { EventLog, type LogCategory } from "../../src/host/eventLog.ts"
-import { bootLguest64, type Hosted } from "../../src/modules/lguest64/boot.ts"
+import type { Hosted } from "../../src/modules/hosted.ts"
+import { bootLguest64 } from "../../src/modules/lguest64/boot.ts"
 import { code, symbols } from "./guest.gen.ts"
 
 /* Runs the little guests of guest.S on a whole simulated PC with its host. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Pending } from "../../src/host/devLguest.ts"
-import type { Hosted } from "../../src/modules/lguest64/boot.ts"
+import type { Hosted } from "../../src/modules/hosted.ts"
 import {
   GUEST_KERNEL_CS,
   GUEST_KERNEL_DS,

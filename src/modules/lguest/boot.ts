@@ -1,10 +1,7 @@
 import { PicClock } from "../../i386/picClock.ts"
 import { HostI386 } from "../../i386/host.ts"
 import { pae, twoLevel } from "../../i386/shadow/index.ts"
-import { Chipset } from "../../machine/chipset/index.ts"
-import { ATT_NMI } from "../../machine/core/state.ts"
-import { Machine } from "../../machine/machine.ts"
-import type { Hosted, HostedConfig } from "../lguest64/boot.ts"
+import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { LguestI386Device } from "./index.ts"
 
@@ -20,27 +17,7 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 
 /** `pae`: host and guest have page tables of three levels; as in Linux, a guest has those of its host. */
 export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): Hosted => {
-  const processor = () => machine.processors[0]!
-  const chipset: Chipset = new Chipset({
-    processors: 1,
-    now: () => processor().now,
-    pins: {
-      setIntr: (_cpu, level) => processor().setIntr(level),
-      nmi: () => processor().attend(ATT_NMI),
-      init: () => undefined,
-      startUp: () => undefined,
-    },
-    power: { powerOff: () => undefined, reset: () => undefined },
-    serial: () => undefined,
-    startSeconds: Math.floor(config.startMs / 1000),
-    memoryBytes: HOST_BYTES,
-  })
-  const machine: Machine = Machine.create({
-    core: config.core,
-    ramBytes: HOST_BYTES + config.guestBytes,
-    processors: 1,
-    bus: chipset,
-  })
+  const { machine, chipset } = hostBoard(config, HOST_BYTES)
   const host = new HostI386(
     machine,
     new PicClock(chipset),

@@ -16,7 +16,7 @@ import {
   SHUTDOWN_RESTART,
   SWITCHER_ADDR,
 } from "../../paravirt_ops/lguest.ts"
-import { kill } from "./death.ts"
+import { kill } from "../death.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
 /*

@@ -1,5 +1,5 @@
 import { FIRST_EXTERNAL_VECTOR, GUEST_KERNEL_CS, GUEST_PL, LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
-import { kill } from "./death.ts"
+import { kill } from "../death.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
 /*

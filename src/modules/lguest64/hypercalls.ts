@@ -19,7 +19,7 @@ import {
 import type { Field } from "../../machine/layout.ts"
 import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
-import { kill } from "./death.ts"
+import { kill } from "../death.ts"
 import { GuestIdt } from "./idt.ts"
 import { FLAG_IF, waiting } from "./interrupts.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"

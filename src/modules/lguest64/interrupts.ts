@@ -8,7 +8,7 @@ import {
 } from "../../paravirt_ops/lguest64.ts"
 import { hexOf, isBelow } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
-import { kill } from "./death.ts"
+import { kill } from "../death.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*

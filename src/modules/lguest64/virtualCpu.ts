@@ -19,7 +19,7 @@ import {
 import { EventFrames, type GuestSpace } from "../../syscall/frames.ts"
 import { hexOf, isCanonical, vpnOf } from "../../syscall/address.ts"
 import { GuestRegisters, SYSCALL_EVENT, VCPU_STATE } from "../../vcpu/index.ts"
-import { GuestKill, kill } from "./death.ts"
+import { GuestKill, kill } from "../death.ts"
 import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
 import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
