@@ -60,6 +60,12 @@ export class Ram {
     return (b[pa]! | (b[pa + 1]! << 8) | (b[pa + 2]! << 16) | (b[pa + 3]! << 24)) >>> 0
   }
 
+  /** As many 32-bit words as `to` has room for. `pa` is 4-byte aligned. */
+  readWords(pa: number, to: Uint32Array): void {
+    this.check(pa, 4 * to.length)
+    for (let i = 0, from = pa >>> 2; i < to.length; i++, from++) to[i] = this.u32[from]!
+  }
+
   write8(pa: number, value: number): void {
     this.check(pa, 1)
     this.u8[pa] = value
@@ -92,6 +98,13 @@ export class Ram {
 
   /** Writes the 64-bit value hi:lo at `pa`. */
   write64(pa: number, lo: number, hi: number): void {
+    this.check(pa, 8)
+    if ((pa & 7) === 0) {
+      this.u32[pa >>> 2] = lo
+      this.u32[(pa >>> 2) + 1] = hi
+      this.touch(pa)
+      return
+    }
     this.write32(pa, lo)
     this.write32(pa + 4, hi)
   }
@@ -130,7 +143,9 @@ export class Ram {
 
   fill(pa: number, length: number, value: number): void {
     this.check(pa, length)
-    this.u8.fill(value, pa, pa + length)
+    // Four bytes at a time where that is possible: whole pages are cleared all the time.
+    if (((pa | length) & 3) === 0) this.u32.fill((value & 0xff) * 0x01010101, pa >>> 2, (pa + length) >>> 2)
+    else this.u8.fill(value, pa, pa + length)
     this.touchRange(pa, length)
   }
 

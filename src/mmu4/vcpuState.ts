@@ -49,10 +49,11 @@ export class VcpuState {
   readonly current = new Int32Array([-1, -1])
   /** Root that `rootFor` returned last, by view: the processor may be running on it. Pinned. */
   readonly handed = new Int32Array([-1, -1])
-  /** window.ts: the table that is open for one instruction, its spte, and its contents before; gfn -1: none. */
+  /** window.ts: the table that is open for one instruction, its spte, and its contents before and after; gfn -1: none. */
   windowGfn = -1
   windowId = 0
   readonly windowBefore = new Uint32Array(ENTRIES * 2)
+  readonly windowAfter = new Uint32Array(ENTRIES * 2)
   readonly walk = new GuestWalk()
   readonly result = new Result()
 

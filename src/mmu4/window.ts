@@ -1,4 +1,4 @@
-import { D, ENTRY_BYTES, RW } from "./entries.ts"
+import { D, ENTRY_BYTES, FRAME_BYTES, RW } from "./entries.ts"
 import { countStore, refreshRange, zapTables } from "./emulate.ts"
 import { leafOf } from "./lookUp.ts"
 import { currentRoot } from "./root.ts"
@@ -17,10 +17,8 @@ import type { VcpuState } from "./vcpuState.ts"
 
 const WORDS_PER_ENTRY = ENTRY_BYTES / 4
 
-const copyTable = (s: ShadowState, gfn: number, to: Uint32Array): void => {
-  const at = s.frames.gfnToHfn(gfn) * 4096
-  for (let i = 0; i < to.length; i++) to[i] = s.memory.read32(at + 4 * i)
-}
+const copyTable = (s: ShadowState, gfn: number, to: Uint32Array): void =>
+  s.memory.readWords(s.frames.gfnToHfn(gfn) * FRAME_BYTES, to)
 
 /** See VcpuMmu.openWindow. */
 export const openWindow = (s: ShadowState, v: VcpuState, vpn: number, userView: boolean): boolean => {
@@ -38,12 +36,18 @@ export const openWindow = (s: ShadowState, v: VcpuState, vpn: number, userView: 
   return true
 }
 
-/** The first entry at or after `index` that differs from the copy; -1: none. */
-const nextChange = (s: ShadowState, v: VcpuState, index: number): number => {
-  const at = s.frames.gfnToHfn(v.windowGfn) * 4096
-  for (let i = index * WORDS_PER_ENTRY; i < v.windowBefore.length; i++)
-    if (s.memory.read32(at + 4 * i) !== v.windowBefore[i]) return Math.floor(i / WORDS_PER_ENTRY)
+/** The first entry at or after `index` that differs between the copies; -1: none. */
+const nextChange = (before: Uint32Array, after: Uint32Array, index: number): number => {
+  for (let i = index * WORDS_PER_ENTRY; i < before.length; i++)
+    if (after[i] !== before[i]) return Math.floor(i / WORDS_PER_ENTRY)
   return -1
+}
+
+const refreshChanged = (s: ShadowState, v: VcpuState): void => {
+  const { windowBefore: before, windowAfter: after } = v
+  copyTable(s, v.windowGfn, after)
+  for (let index = nextChange(before, after, 0); index >= 0; index = nextChange(before, after, index + 1))
+    refreshRange(s, v.windowGfn, index * ENTRY_BYTES, ENTRY_BYTES, false)
 }
 
 /** See VcpuMmu.closeWindow. */
@@ -64,8 +68,7 @@ export const closeWindow = (s: ShadowState, v: VcpuState): void => {
       s.stats.floods++
       zapTables(s, gfn)
     } else {
-      for (let index = nextChange(s, v, 0); index >= 0; index = nextChange(s, v, index + 1))
-        refreshRange(s, gfn, index * ENTRY_BYTES, ENTRY_BYTES, false)
+      refreshChanged(s, v)
     }
   }
   v.windowGfn = -1

@@ -29,6 +29,9 @@ export class Memory implements PhysicalMemory {
   read32(pa: number): number {
     return this.words[this.at(pa)]!
   }
+  readWords(): void {
+    throw new Error("not here")
+  }
   write32(pa: number, value: number): void {
     this.words[this.at(pa)] = value
   }
