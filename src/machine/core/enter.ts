@@ -22,6 +22,8 @@ import {
   EXIT_REASON,
   FETCH_EPOCH,
   GATE_LEFT,
+  HEADER,
+  HEADER_RAM_BASE,
   JUMP_EPOCH,
   JUMP_FETCH_EPOCH,
   JUMP_PROFILES,
@@ -35,8 +37,9 @@ import {
   SEG_CS,
   SEG_LIMIT,
   SEG_STRIDE,
+  TLB_GENERATION,
 } from "./state";
-import { isCanonical } from "./tlb";
+import { ADDEND, PAGE_MASK, SLOT, TAG_EXECUTE, TLB_SUPERVISOR, TLB_USER, isCanonical } from "./tlb";
 
 /*
  * From RIP to a block. The jump cache answers in the common case: an entry says that this RIP, under this tag, is that
@@ -139,6 +142,19 @@ function leave(reason: u32): usize {
   return 0;
 }
 
+/** Physical address of an instruction byte: from the TLB at once, or by fetchPage, which may fault. */
+// @ts-ignore: decorator
+@inline
+function physicalOf(linear: u64): u64 {
+  const half = load<u32>(cpu, CPL) == 3 ? TLB_USER : TLB_SUPERVISOR;
+  const entry = <u32>cpu + half + ((<u32>(linear >> 7)) & SLOT);
+  if (load<u64>(entry, TAG_EXECUTE) != ((linear & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION)))
+    return fetchPage(linear);
+  // In 32 bits: a load in a wider expression would be of that width.
+  const address: u32 = load<u32>(entry, ADDEND) + <u32>linear;
+  return <u64>(address - load<u32>(HEADER, HEADER_RAM_BASE));
+}
+
 /**
  * Enters the block at RIP with everything that can happen at an instruction boundary; CURRENT is 0. `passing`: the
  * instruction is the one that a gate stands on, whose host function has run: it is executed whatever waits.
@@ -165,7 +181,7 @@ export function enterHere(passing: bool): usize {
     linear = (rip + load<u64>(cs, SEG + SEG_BASE)) & 0xffffffff;
   } else if (!isCanonical(rip)) raise(V_GP, 0);
 
-  const physical = fetchPage(linear);
+  const physical = physicalOf(linear);
   if (!inRam(physical, 1)) raise(V_UD, 0);
   if (load<u32>(cpu, CPL) == 0 && isGate(<u32>physical)) {
     if (!passing) {

@@ -57,7 +57,7 @@ export function src<T>(ip: usize): T {
 @inline
 export function imm<T>(ip: usize): T {
   if (sizeof<T>() == 8) return <T>load<i32>(ip, R.R_IMM);
-  // Not through i32: Binaryen turns a signed load that is then zero-extended into one that extends the sign.
+  // Not through i32: asc makes a load as wide as the expression around it, and a signed one would extend its sign.
   return load<T>(ip, R.R_IMM);
 }
 

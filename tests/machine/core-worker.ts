@@ -1,0 +1,31 @@
+import { parentPort, workerData } from "node:worker_threads"
+import { openBus } from "../../src/machine/bus.ts"
+import * as S from "../../src/machine/core/state.ts"
+import { Processor } from "../../src/machine/processor.ts"
+
+/*
+ * One processor of a machine, run in a worker until it halts: 32-bit code at a physical address, flat segments, no paging.
+ */
+
+export interface WorkerJob {
+  readonly core: WebAssembly.Module
+  readonly memory: WebAssembly.Memory
+  readonly index: number
+  readonly code: number
+}
+
+const { core, memory, index, code } = workerData as WorkerJob
+const cpu = new Processor(core, memory, index, openBus)
+// No start-up IPI here: it starts at once.
+cpu.setWord(S.WAIT_SIPI, 0)
+cpu.setWord(S.ATTENTION, 0)
+cpu.setLong(S.CR0, 0x11n)
+cpu.setSegment(S.SEG_CS, 0x08, 0n, 0xffffffff, 0xc09b00)
+for (const segment of [S.SEG_ES, S.SEG_SS, S.SEG_DS]) cpu.setSegment(segment, 0x10, 0n, 0xffffffff, 0xc09300)
+cpu.rip = BigInt(code)
+cpu.setGpr(4, BigInt(0x80000 + index * 0x1000))
+cpu.refresh()
+let exit: number
+do exit = cpu.run(100_000)
+while (exit === S.EXIT_BUDGET)
+parentPort!.postMessage({ exit, instructions: cpu.instructions })
