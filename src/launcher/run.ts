@@ -26,7 +26,10 @@ const openLog = (
     const files = yield* Files
     const sink =
       options.logFile === undefined ? (line: string) => terminal.note(line) : yield* files.lines(options.logFile)
-    return new EventLog(options.log, sink)
+    if (!options.log.has("int")) return new EventLog(options.log, sink)
+    // The disassembler is large; only this category shows instructions.
+    const { disassemble } = yield* Effect.promise(() => import("./disassemble.ts"))
+    return new EventLog(options.log, sink, (bytes, bits, address) => disassemble({ bytes, bits, address }))
   })
 
 /** Runs the loop; what it throws that is no defect of ours becomes an error. */

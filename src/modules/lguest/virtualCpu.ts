@@ -138,8 +138,9 @@ export class VirtualCpu implements VcpuRunner {
     if (vector === NMI) return
     statistics.guestTraps[vector]!++
     if (log.int) {
-      const what = `vector ${vector} error 0x${r.errorCode.toString(16)} at ${r.eipText()} ring ${r.cs & 3}`
-      log.line(host.kernel.now, "int", what)
+      const where = `at ${r.eipText()} ring ${r.cs & 3}`
+      const code = log.instruction(this.instruction(), 32, r.eipText())
+      log.line(host.kernel.now, "int", `vector ${vector} error 0x${r.errorCode.toString(16)} ${where}: ${code}`)
     }
     switch (vector) {
       case LGUEST_TRAP_ENTRY:

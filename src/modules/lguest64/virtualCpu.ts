@@ -171,8 +171,9 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
     statistics.guestTraps[vector]!++
     if (log.int) {
-      const what = `vector ${vector} error 0x${this.registers.error.toString(16)} at ${this.registers.ripText()}`
-      log.line(kernel.now, "int", what)
+      const at = this.registers.ripText()
+      const code = log.instruction(this.instruction(), 64, at)
+      log.line(kernel.now, "int", `vector ${vector} error 0x${this.registers.error.toString(16)} at ${at}: ${code}`)
     }
     if (vector === PAGE_FAULT) this.pageFault()
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
