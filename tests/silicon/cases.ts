@@ -77,6 +77,7 @@ export class CaseWriter {
     this.patches = 0
     this.aimed = 0
     this.stack = -1
+    this.place = 0
 
     for (let r = 0; r < 16; r++) this.setRegister(r, random.interesting())
     if (random.chance(30)) this.setRegister(random.below(8), this.register(random.below(8)))
@@ -85,7 +86,8 @@ export class CaseWriter {
     this.chooseFlags()
     for (const operand of template.operands) if (!operand.implicit) this.aim(operand)
     for (const operand of template.operands) if (operand.implicit) this.aim(operand)
-    if ((this.aimed & (1 << RSP)) === 0) this.setRegister(RSP, BigInt(DATA + 0x1800))
+    const unsafe = template.bitness !== 64 && isLong(template.farSelector) && !this.stackIsSafe()
+    if (unsafe || (this.aimed & (1 << RSP)) === 0) this.setRegister(RSP, BigInt(DATA + 0x1800))
     this.refine()
     if (template.bitness !== 64) this.narrow()
     this.field(TEST.fields.patches.offset, 2, BigInt(this.patches))
@@ -237,6 +239,11 @@ export class CaseWriter {
     return ((descriptorOf(this.selectors[SS]!) >> 54n) & 1n) === 1n
   }
 
+  private stackIsSafe(): boolean {
+    const flat = this.selectors[SS] === USER_DS || this.selectors[SS] === LDT_FLAT
+    return flat && (this.stack < 0 || (this.stack > 0x1000 && this.stack < TOP))
+  }
+
   /** Near the edges of a segment of the LDT, or well inside. */
   private segmentTarget(size: number, segment: number): bigint {
     const { random } = this
@@ -253,7 +260,9 @@ export class CaseWriter {
     const { base, index, scale } = operand
     const bytes = template.addressSize
     const stack = base === RSP && operand.implicit
-    const target = this.target(stack ? 16 : operand.size, operand.segment, stack)
+    let target = this.target(stack ? 16 : operand.size, operand.segment, stack)
+    // AMD's processors want the offset canonical as well, not only its sum with the base of FS or GS.
+    if (operand.segment >= FS && template.bitness === 64 && target >= 0x800000000000n) target = BigInt(READ_ONLY)
     const offset = u64(target - this.base(operand.segment))
     const usable = (r: number) => r >= 0 && (this.aimed & (1 << r)) === 0
 
@@ -281,7 +290,8 @@ export class CaseWriter {
       this.patch(Number(target), value)
       if (operand.size === 16) this.patch(Number(target) + 8, this.register(RDX))
     }
-    this.place = Number(target & 0xffffffffn)
+    // What the instruction names matters more than the stack that it uses as well.
+    if (!operand.implicit || this.place === 0) this.place = Number(target & 0xffffffffn)
   }
 
   private place = 0
@@ -417,13 +427,14 @@ export class CaseWriter {
   }
 
   /**
-   * To 64-bit code only from a 32-bit stack: with a 16-bit one the upper half of RSP is what Linux's return path left there,
-   * and a fault beyond 4 GiB from compatibility mode makes Linux try again for ever.
+   * From one mode to another only with a stack that means the same in both, flat and well within 4 GiB: a real processor pushes
+   * CALL's frame as the new mode has it; the upper half of RSP is whatever Linux's return path left there when SS was a
+   * 16-bit one; and at a fault beyond 4 GiB from compatibility mode Linux tries again for ever.
    */
   private codeSelector(): number {
     for (;;) {
       const selector = this.anyCodeSelector()
-      if (this.template.bitness === 64 || this.stackIsBig() || !isLong(selector)) return selector
+      if (this.stackIsSafe() || isLong(selector) === (this.template.bitness === 64)) return selector
     }
   }
 

@@ -97,7 +97,12 @@ export function lowerSystem(ip: usize, operation: i32): void {
   switch (operation) {
     case O.JMPF:
     case O.CALLF:
-      if (isMemory(0)) return;
+      if (isMemory(0)) {
+        // R_IMM: how wide CALL pushes. REX.W counts for that, though not for the pointer in memory.
+        const wide = (load<u32>(cpu, R.D_REX) & 8) != 0;
+        store<u32>(ip, wide ? 8 : load<u32>(cpu, R.D_OPERAND_SIZE), R.R_IMM);
+        return;
+      }
       store<u32>(ip, <u32>immediate(), R.R_IMM);
       store<u32>(ip, load<u32>(cpu, R.D_IMMEDIATE2), R.R_INDEX);
       return;

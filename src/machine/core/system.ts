@@ -98,8 +98,12 @@ function farPointer(ip: usize, size: u32): u32 {
 function farTransfer(ip: usize, size: u32, calls: bool): void {
   let selector = load<u32>(ip, R.R_INDEX);
   farOffset = <u64>load<u32>(ip, R.R_IMM);
-  if (isMemory(ip)) selector = farPointer(ip, size);
-  if (calls) farCall(selector, farOffset, size);
+  let pushed = size;
+  if (isMemory(ip)) {
+    pushed = load<u32>(ip, R.R_IMM);
+    selector = farPointer(ip, size);
+  }
+  if (calls) farCall(selector, farOffset, pushed);
   else farJump(selector, farOffset, size);
 }
 
