@@ -16,7 +16,10 @@ export default tseslint.config(
     files: ["src/**/*.ts"],
     ignores: ["src/launcher/**"],
     rules: {
-      "no-restricted-imports": ["error", { patterns: [{ group: ["node:*"], message: "only src/launcher may import node:" }] }],
+      "no-restricted-imports": [
+        "error",
+        { patterns: [{ group: ["node:*"], message: "only src/launcher may import node:" }] },
+      ],
     },
   },
 )
