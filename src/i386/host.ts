@@ -280,10 +280,13 @@ export class HostI386 {
   /** Copies to this processor what has changed of a guest's descriptors, all if another guest ran here; and its stack. */
   loadGuestTables(gdt: GuestGdt, idt: GuestIdt, ss: number, esp: number): void {
     const { ram } = this.machine
-    const other = this.lastGuest !== gdt
+    if (this.lastGuest !== gdt) {
+      gdt.changes.addAll()
+      idt.changes.addAll()
+    }
     this.lastGuest = gdt
-    if (gdt.takeChanged() || other) copyGdt(ram, this.statePa, gdt)
-    if (idt.takeChanged() || other) copyIdt(ram, this.statePa, idt)
+    copyGdt(ram, this.statePa, gdt)
+    copyIdt(ram, this.statePa, idt)
     writeKernelStack(ram, this.statePa, ss, esp)
   }
 

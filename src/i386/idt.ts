@@ -6,6 +6,7 @@ import {
   SYSCALL_VECTOR,
   SYSCALL_VECTOR_PLAN9,
 } from "../paravirt_ops/lguest.ts"
+import { Changes } from "./changes.ts"
 import {
   DESC_DPL,
   DESC_DPL_SHIFT,
@@ -60,7 +61,7 @@ export const isDirectVector = (vector: number): boolean =>
 export class GuestIdt {
   private readonly lo = new Uint32Array(IDT_ENTRIES)
   private readonly hi = new Uint32Array(IDT_ENTRIES)
-  private changed = true
+  readonly changes = new Changes(IDT_ENTRIES)
 
   /**
    * Takes over what is harmless of a gate: address, P, DPL, type; the selector is always the guest kernel's. False: it is a
@@ -68,7 +69,7 @@ export class GuestIdt {
    */
   load(vector: number, lo: number, hi: number): boolean {
     if (isHostsVector(vector)) return true
-    this.changed = true
+    this.changes.add(vector)
     if (!gatePresent(hi)) {
       this.lo[vector] = 0
       this.hi[vector] = 0
@@ -79,13 +80,6 @@ export class GuestIdt {
     this.lo[vector] = gateLo(GUEST_KERNEL_CS, lo)
     this.hi[vector] = (hi & (0xffff0000 | GATE_FLAGS)) >>> 0
     return true
-  }
-
-  /** True once after a change: the copies on processors are out of date. */
-  takeChanged(): boolean {
-    const changed = this.changed
-    this.changed = false
-    return changed
   }
 
   present(vector: number): boolean {

@@ -11,6 +11,7 @@ import {
   GUEST_PL,
   SWITCHER_ADDR,
 } from "../paravirt_ops/lguest.ts"
+import { Changes } from "./changes.ts"
 import {
   DESC_ACCESSED,
   DESC_CODE,
@@ -84,7 +85,7 @@ export const sanitize = (index: number, lo: number, hi: number): readonly [lo: n
 export class GuestGdt {
   readonly lo = new Uint32Array(GDT_ENTRIES)
   readonly hi = new Uint32Array(GDT_ENTRIES)
-  private changed = true
+  readonly changes = new Changes(GDT_ENTRIES)
 
   /** It starts with flat code and data for ring 1. */
   constructor() {
@@ -97,14 +98,7 @@ export class GuestGdt {
     const [l, h] = sanitize(index, lo, hi)
     this.lo[index] = l
     this.hi[index] = h
-    this.changed = true
-  }
-
-  /** True once after a change: the copies on processors are out of date. */
-  takeChanged(): boolean {
-    const changed = this.changed
-    this.changed = false
-    return changed
+    this.changes.add(index)
   }
 
   /** Base of the segment that `selector` names; 0 where there is none (or only an LDT's). */

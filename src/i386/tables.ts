@@ -82,19 +82,22 @@ export const writeState = (ram: Ram, state: number, pages: number, hostGdt: numb
   ram.write16(tss + L.TSS.fields.ioMapBase.offset, L.TSS.size)
 }
 
-/** Copies a guest's descriptors into the processor's second page. */
-export const copyGdt = (ram: Ram, state: number, gdt: GuestGdt): void => {
+/** Copies a guest's descriptors that have changed into the processor's second page. */
+export const copyGdt = (ram: Ram, state: number, { changes, lo, hi }: GuestGdt): void => {
   const to = state + inState(P.guestGdt.offset)
-  for (let i = 0; i < GDT_ENTRIES; i++) if (!isHostsEntry(i)) ram.write64(to + 8 * i, gdt.lo[i]!, gdt.hi[i]!)
+  for (let i = changes.first; i < changes.end; i++) if (!isHostsEntry(i)) ram.write64(to + 8 * i, lo[i]!, hi[i]!)
+  changes.clear()
 }
 
-/** Copies a guest's direct gates, and the Switcher's stubs for all other vectors. */
+/** The same for its gates: direct ones, and the Switcher's stubs for all other vectors. */
 export const copyIdt = (ram: Ram, state: number, idt: GuestIdt): void => {
+  const { changes } = idt
   const to = state + inState(P.guestIdt.offset)
-  for (let vector = 0; vector < L.IDT_ENTRIES; vector++) {
+  for (let vector = changes.first; vector < changes.end; vector++) {
     const stub = STUBS + 16 * vector
     ram.write64(to + 8 * vector, idt.entryLo(vector, stub), idt.entryHi(vector, stub))
   }
+  changes.clear()
 }
 
 /** The stack on which direct traps arrive in the guest's kernel. */
