@@ -186,3 +186,5 @@ export const H_AAS = 439;
 export const H_AAM = 440;
 export const H_AAD = 441;
 export const H_SALC = 442;
+/** The one system instruction that nothing has to wait for. */
+export const H_CLI = 443;

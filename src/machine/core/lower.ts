@@ -58,6 +58,8 @@ function simple(operation: i32): u32 {
       return H.H_CLD;
     case O.STD:
       return H.H_STD;
+    case O.CLI:
+      return H.H_CLI;
     case O.LAHF:
       return H.H_LAHF;
     case O.SAHF:

@@ -105,19 +105,24 @@ function outsideSegment(ip: usize, seg: u32, offset: u64, size: u32, write: bool
   return linear(seg, offset, size, write);
 }
 
+/** Linear address of `offset` in a segment, in 64-bit mode, where only FS and GS have bases. */
+export function based(ip: usize, seg: u32, offset: u64): u64 {
+  if (seg < <u32>SEG_FS) return offset;
+  if (!isCanonical(offset)) {
+    // Base and offset may well sum up to something canonical, but AMD's processors look at the offset too.
+    pause(ip);
+    raise(V_GP, 0);
+  }
+  return offset + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+}
+
 /** Linear address for every kind of addressing but the flat one. */
 export function segmented(ip: usize, total: u64, size: u32, write: bool): u64 {
   const how = <i32>load<u8>(ip, R.R_ADDRESSING);
   const seg = <u32>load<u8>(ip, R.R_SEGMENT);
   if (how == R.ADDRESS_32 || how == R.ADDRESS_16)
     return inSegment(ip, seg, total & (how == R.ADDRESS_32 ? 0xffffffff : 0xffff), size, write);
-  if (how == R.ADDRESS_32_LONG) total &= 0xffffffff;
-  if (!isCanonical(total)) {
-    // Base and offset may well sum up to something canonical, but AMD's processors look at the offset too.
-    pause(ip);
-    raise(V_GP, 0);
-  }
-  return seg < <u32>SEG_FS ? total : total + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+  return based(ip, seg, how == R.ADDRESS_32_LONG ? total & 0xffffffff : total);
 }
 
 /** Linear address of the memory operand, `size` bytes wide. */
@@ -137,7 +142,7 @@ export function addressAt(ip: usize, skip: u32, size: u32, write: bool): u64 {
   const seg = <u32>load<u8>(ip, R.R_SEGMENT);
   if (load<u32>(cpu, MODE) != MODE_64) return inSegment(ip, seg, offset, size, write);
   const part = load<u8>(ip, R.R_ADDRESSING) == R.ADDRESS_32_LONG ? offset & 0xffffffff : offset;
-  return seg < <u32>SEG_FS ? part : part + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+  return based(ip, seg, part);
 }
 
 // @ts-ignore: decorator

@@ -24,6 +24,7 @@ import { cmpxchgMR, cmpxchgRR, lockedBitI, lockedI, lockedR, xaddMR, xaddRR, xch
 import { aaa, aad, aam, aas, daa, das, salc } from "./bcd";
 import { bitMR, bitRR, bitRmI, bsf, bsr, bswapR } from "./bits";
 import { badCall, call, callRm, checkTarget, following, isTarget, jcc, jmp, jmpRm, loop, ret, target } from "./branch";
+import { cli } from "./control";
 import { count, pause, ripOf, wrapped } from "./counters";
 import { enter, enterFrom, enterHere, refreshTag } from "./enter";
 import { raise } from "./fault";
@@ -1194,6 +1195,10 @@ export function run(budget: f64): i32 {
         break;
       case H.H_STD:
         store<u32>(cpu, load<u32>(cpu, EFLAGS) | DF, EFLAGS);
+        break;
+      case H.H_CLI:
+        pause(ip);
+        cli();
         break;
       case H.H_LAHF:
         lahf();

@@ -4,7 +4,7 @@ import { alu } from "./alu";
 import { pause } from "./counters";
 import { DF, zero } from "./flags";
 import { checkPort, portIn, portOut } from "./io";
-import { inSegment, read, setRegister, write } from "./operand";
+import { based, inSegment, read, setRegister, write } from "./operand";
 import { probe } from "./memory";
 import * as R from "./record";
 import {
@@ -27,7 +27,7 @@ import {
   TLB_BASE,
   TLB_GENERATION,
 } from "./state";
-import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE } from "./tlb";
+import { ADDEND, PAGE_MASK, SLOT, TAG_READ, TAG_WRITE, isCanonical } from "./tlb";
 
 /*
  * String instructions (SDM vol. 1, 7.3.9). With REP they go in slices: as far as the pages at both ends reach, or a few
@@ -70,7 +70,7 @@ function step(size: u32): u64 {
 /** Linear address of an element. */
 function place(ip: usize, seg: u32, offset: u64, size: u32, forWrite: bool): u64 {
   if (load<u32>(cpu, MODE) != MODE_64) return inSegment(ip, seg, offset, size, forWrite);
-  return seg < <u32>SEG_FS ? offset : offset + load<u64>(cpu + seg * SEG_STRIDE, SEG + SEG_BASE);
+  return based(ip, seg, offset);
 }
 
 /** After a slice: whether to go on with the next, which is charged here. */
@@ -97,7 +97,10 @@ function direct(seg: u32, offset: u64, bytes: u64, mask: u64, forWrite: bool): u
     if ((load<u32>(at, SEG + SEG_FLAGS) & (need | SEGF_EXPAND_DOWN)) != need) return 0;
     if (offset + bytes - 1 > <u64>load<u32>(at, SEG + SEG_LIMIT)) return 0;
     linear = (offset + load<u64>(at, SEG + SEG_BASE)) & 0xffffffff;
-  } else if (seg >= <u32>SEG_FS) linear += load<u64>(at, SEG + SEG_BASE);
+  } else if (seg >= <u32>SEG_FS) {
+    if (!isCanonical(offset)) return 0;
+    linear += load<u64>(at, SEG + SEG_BASE);
+  }
   const entry = load<u32>(cpu, TLB_BASE) + ((<u32>(linear >> 7)) & SLOT);
   const tag = ((linear + bytes - 1) & PAGE_MASK) | load<u64>(cpu, TLB_GENERATION);
   if ((linear & PAGE_MASK) != ((linear + bytes - 1) & PAGE_MASK)) return 0;

@@ -1,6 +1,5 @@
 import { V_OF, V_UD } from "./arch";
 import {
-  cli,
   clts,
   hlt,
   invd,
@@ -227,8 +226,6 @@ function execute(ip: usize, operation: u32, size: u32): void {
       popf(peekSized(ip, size), size);
       return release(size);
     }
-    case O.CLI:
-      return cli();
     case O.STI:
       return sti();
     case O.IN:
