@@ -6,7 +6,7 @@ const boot = async ({ core, options, startMs, log, kernel }: EngineConfig): Prom
   const config = { core, guestBytes: options.memoryBytes, startMs, log }
   return kernel.arch === "x86_64"
     ? (await import("../modules/lguest64/boot.ts")).bootLguest64(config)
-    : (await import("../modules/lguest/boot.ts")).bootLguest(config)
+    : (await import("../modules/lguest/boot.ts")).bootLguest({ ...config, pae: options.pae })
 }
 
 const translate = (event: HostedEvent): EngineEvent => {

@@ -4,9 +4,9 @@ import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
 import type { KernelImage } from "../machine/load.ts"
 import { cpioProblem } from "./cpio.ts"
 import { KernelError, type Limits, parseElf } from "./elf.ts"
-import { BadImage, type MissingFile } from "./errors.ts"
+import { BadImage, type MissingFile, UsageError } from "./errors.ts"
 import { Files } from "./files.ts"
-import type { RunOptions } from "./options.ts"
+import { PAE_IS_I386, type RunOptions } from "./options.ts"
 
 /* Finds and checks what is to be booted: the kernel, and its initrd. */
 
@@ -24,7 +24,7 @@ const RESERVED: Limits["reserved"] = {
   x86_64: [slot, slot + (1n << 39n) - 1n],
 }
 
-export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadImage | MissingFile, Files> =>
+export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadImage | MissingFile | UsageError, Files> =>
   Effect.gen(function* () {
     const files = yield* Files
     const own = options.kernel === undefined
@@ -43,6 +43,8 @@ export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadIma
         file,
         problem: `is a kernel for ${kernel.arch}, and --arch asks for ${options.arch}`,
       })
+
+    if (options.pae && kernel.arch !== "i386") return yield* new UsageError({ problem: PAE_IS_I386 })
 
     const initrdFile = options.initrd ?? (own ? files.own(`guests/images/initramfs-${arch}.cpio`) : undefined)
     if (initrdFile === undefined) return { file, kernel, initrd: undefined }

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
 import * as Effect from "effect/Effect"
 import { LOG_CATEGORIES, type LogCategory } from "../host/eventLog.ts"
+import { CMDLINE_LONGEST } from "../machine/load.ts"
 import { UsageError } from "./errors.ts"
 
 /* The command line. Nothing is opened or started here: parsing gives a value, or a UsageError. */
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly initrd: string | undefined
   readonly cmdline: string
   readonly native: boolean
+  /** i386 under its module: page tables of three levels. */
+  readonly pae: boolean
   readonly deterministic: boolean
   readonly seed: number
   readonly maxInstructions: number
@@ -78,6 +81,9 @@ export const parseCategories = (text: string): ReadonlySet<LogCategory> =>
     }),
   )
 
+/** Also where it is the image that turns out to be for x86_64. */
+export const PAE_IS_I386 = "--pae is for i386: page tables of x86_64 have four levels"
+
 const NOTHING_LOGGED: ReadonlySet<LogCategory> = new Set()
 const DEFAULT_MEMORY = "64M"
 
@@ -88,6 +94,7 @@ interface Parsed {
   readonly initrd?: string
   readonly append: string
   readonly native?: true
+  readonly pae?: true
   readonly deterministic?: true
   readonly seed?: number
   readonly maxInstructions?: number
@@ -125,8 +132,9 @@ const program = (version: string, accept: (options: RunOptions) => void, print: 
       parseMemory(DEFAULT_MEMORY),
     )
     .option("--initrd <FILE>", "initial ramdisk, a newc cpio archive (default with puppy: its programs)")
-    .option("--append <CMDLINE>", "the kernel's command line", "")
+    .option("--append <CMDLINE>", `the kernel's command line, ${CMDLINE_LONGEST} bytes at most`, "")
     .option("--native", "no hypervisor: the kernel has the simulated PC for itself")
+    .option("--pae", "i386: host and guest have page tables of three levels (KERNEL must be built for them)")
     .option("--deterministic", "the same input gives the same run, event for event")
     .option("--seed <N>", "the run's seed; implies --deterministic", parseSeed)
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
@@ -145,6 +153,7 @@ const program = (version: string, accept: (options: RunOptions) => void, print: 
         initrd: o.initrd,
         cmdline: o.append,
         native: o.native === true,
+        pae: o.pae === true,
         deterministic: o.deterministic === true || o.seed !== undefined,
         seed: o.seed ?? 0,
         maxInstructions: o.maxInstructions ?? Infinity,
@@ -186,9 +195,20 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       return Effect.fail(new UsageError({ problem: oneLine(problem) }))
     }
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
+    const { length } = new TextEncoder().encode(options.cmdline)
+    if (length > CMDLINE_LONGEST)
+      return Effect.fail(new UsageError({ problem: `--append has ${length} bytes; ${CMDLINE_LONGEST} is the longest` }))
     if (options.native && options.log.size > 0)
       return Effect.fail(new UsageError({ problem: "-d logs what a hypervisor does, and --native has none" }))
     if (options.logFile !== undefined && options.log.size === 0)
       return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
+    if (options.pae && options.native)
+      return Effect.fail(new UsageError({ problem: "--pae is a choice of the host's, and --native has none" }))
+    if (options.pae && options.arch === "x86_64") return Effect.fail(new UsageError({ problem: PAE_IS_I386 }))
+    // Puppy, which would be taken then.
+    if (options.pae && options.kernel === undefined)
+      return Effect.fail(
+        new UsageError({ problem: "--pae needs a KERNEL built for it: puppy's page tables have two levels" }),
+      )
     return Effect.succeed({ kind: "run", options })
   })

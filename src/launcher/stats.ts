@@ -38,6 +38,9 @@ export type Stats = typeof Stats.Type
 const named = (counts: ArrayLike<number>, name: (index: number) => string): Record<string, number> =>
   Object.fromEntries(Array.from(counts, (count, i) => [name(i), count] as const).filter(([, count]) => count !== 0))
 
+const happened = (counts: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0))
+
 export interface StatsContext {
   readonly arch: "i386" | "x86_64"
   readonly native: boolean
@@ -64,9 +67,9 @@ export const collect = (counts: EngineCounts, { arch, native, now, seconds }: St
     hypercalls: named(s?.hypercalls ?? [], (number) => host?.hypercallNames[number] ?? `unknown ${number}`),
     asyncHypercalls: s?.asyncHypercalls ?? 0,
     syscalls: { host: s?.hostSystemCalls ?? 0, reflected: s?.reflectedSystemCalls ?? 0 },
-    shadowFaults: host?.shadow.faults ?? {},
-    shadowPages: host?.shadow.pages ?? {},
-    shadowPagesAlive: host?.shadow.pagesAlive ?? {},
+    shadowFaults: happened(host?.shadow.faults ?? {}),
+    shadowPages: happened(host?.shadow.pages ?? {}),
+    shadowPagesAlive: happened(host?.shadow.pagesAlive ?? {}),
     tlb: {
       misses: processor.tlbMisses,
       flushes: processor.tlbFlushes,

@@ -39,7 +39,8 @@ export class BootError extends Error {
 export const BOOT_PARAMS_AT = 0x2000
 const CMDLINE_AT = 0x3000
 const KERNEL_LOWEST = 0x1_0000
-const CMDLINE_LONGEST = 2047
+/** Bytes without the NUL: as much as Linux reads. */
+export const CMDLINE_LONGEST = 2047
 
 const hex = (n: number) => `0x${n.toString(16)}`
 

@@ -25,6 +25,7 @@ describe("the command line", () => {
       initrd: undefined,
       cmdline: "",
       native: false,
+      pae: false,
       deterministic: false,
       seed: 0,
       maxInstructions: Infinity,
@@ -38,7 +39,7 @@ describe("the command line", () => {
 
   it("takes every option", () => {
     const args =
-      "vmlinux --arch i386 --mem 128M --initrd i.cpio --append a=b --seed 7 --max-instructions 5M --stats " +
+      "vmlinux --arch i386 --mem 128M --initrd i.cpio --append a=b --pae --seed 7 --max-instructions 5M --stats " +
       "--stats-json s.json --verbose -d int,hcall -D log"
     expect(options(...args.split(" "))).toEqual({
       kernel: "vmlinux",
@@ -47,6 +48,7 @@ describe("the command line", () => {
       initrd: "i.cpio",
       cmdline: "a=b",
       native: false,
+      pae: true,
       deterministic: true,
       seed: 7,
       maxInstructions: 5_000_000,
@@ -91,6 +93,11 @@ describe("the command line", () => {
     [["run", "-d", ""]],
     [["run", "-D", "file"]],
     [["run", "--native", "-d", "int"]],
+    [["run", "--append", "x".repeat(2048)]],
+    [["run", "--append", "\u00e9".repeat(1024)]],
+    [["run", "--pae", "--native", "vmlinux"]],
+    [["run", "--pae", "--arch", "x86_64", "vmlinux"]],
+    [["run", "--pae", "--arch", "i386"]],
   ])("refuses %j with status 64 and one line", (args) => {
     const { status, line } = refusal(...args)
     expect(status).toBe(64)
@@ -102,6 +109,6 @@ describe("the command line", () => {
     const help = request("run", "--help")
     expect(help.kind).toBe("text")
     if (help.kind === "text")
-      for (const option of ["--arch", "--native", "-d", "-D"]) expect(help.text).toContain(option)
+      for (const option of ["--arch", "--native", "--pae", "-d", "-D"]) expect(help.text).toContain(option)
   })
 })
