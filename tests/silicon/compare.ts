@@ -11,6 +11,7 @@ const OF = 0x800
 /** Instead of flags: even the destination is undefined. */
 const UNDEFINED_RESULT = -1
 const STEPPED = 1
+const NOT_PRESENT = 11
 const STACK_FAULT = 12
 const GENERAL_PROTECTION = 13
 const PAGE_FAULT = 14
@@ -111,7 +112,7 @@ const unspecified = (t: Template, real: number, ours: number, fields: ReadonlyAr
   // Which slot of a frame is touched first, whether before the target is looked at, and with which width of rSP when the
   // transfer changes that.
   const frame = t.mnemonic.startsWith("iret") || t.mnemonic === "retf" || t.mnemonic === "call"
-  const faulted = [STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT].includes(ours)
+  const faulted = [NOT_PRESENT, STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT].includes(ours)
   if (frame && (real === PAGE_FAULT || real === STACK_FAULT) && faulted) return only("vector", "error", "cr2")
   return false
 }
