@@ -27,26 +27,15 @@ import type { Machine } from "../machine/machine.ts"
 import { RAX, RSP } from "../machine/processor.ts"
 import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
 import { descriptorAttributes, flatCode, flatData, smallData, tssBusy } from "./descriptors.ts"
-import type { GuestIdt } from "./idt.ts"
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
 import { entryAddress, HostPageTables, takeFrame, writeEntry } from "./pageTables.ts"
 import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
-import type { GuestGdt } from "./segments.ts"
 import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./shadow/format.ts"
 import { pae, type TableFormat } from "./shadow/index.ts"
 import { code as switcherCode } from "./switcher_32.gen.ts"
-import {
-  copyGdt,
-  copyIdt,
-  GDT_BYTES,
-  IDT_BYTES,
-  writeHostGdt,
-  writeHostIdt,
-  writeKernelStack,
-  writeState,
-} from "./tables.ts"
+import { GDT_BYTES, GuestTables, IDT_BYTES, writeHostGdt, writeHostIdt, writeState } from "./tables.ts"
 
 /*
  * The i386 host: its page tables, descriptor tables, tasks and the functions behind its gates; the sibling of
@@ -90,8 +79,8 @@ export class HostI386 {
   private readonly switcherText: ReadonlyArray<number>
   private readonly runners = new Map<Task, VcpuRunner>()
   private running: VcpuRunner | undefined
-  /** Whose descriptors the second page holds. */
-  private lastGuest: GuestGdt | undefined
+  /** What of a guest's descriptors is on this processor. */
+  readonly guestTables: GuestTables
   private nextPid = 0
 
   /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
@@ -107,6 +96,7 @@ export class HostI386 {
 
     this.cpuPa = takeFrame(frames)
     this.statePa = takeFrame(frames)
+    this.guestTables = new GuestTables(ram, this.statePa)
     this.switcherText = Array.from({ length: L.SWITCHER_TEXT_PAGES }, () => takeFrame(frames))
     const switcher = decode(switcherCode)
     this.switcherText.forEach((pa, i) => ram.copyIn(pa, switcher.subarray(i * 4096, (i + 1) * 4096)))
@@ -272,22 +262,9 @@ export class HostI386 {
     if (tasks.current === task) throw new HostPanic(`${task.name} is released while it runs`)
     tasks.remove(task)
     this.runners.delete(task)
-    this.lastGuest = undefined
+    this.guestTables.forget()
     const stackTop = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset))
     for (const pa of [pages.descriptor, pages.regs, task.pa, stackTop - 4096]) frames.release(pa / 4096)
-  }
-
-  /** Copies to this processor what has changed of a guest's descriptors, all if another guest ran here; and its stack. */
-  loadGuestTables(gdt: GuestGdt, idt: GuestIdt, ss: number, esp: number): void {
-    const { ram } = this.machine
-    if (this.lastGuest !== gdt) {
-      gdt.changes.addAll()
-      idt.changes.addAll()
-    }
-    this.lastGuest = gdt
-    copyGdt(ram, this.statePa, gdt)
-    copyIdt(ram, this.statePa, idt)
-    writeKernelStack(ram, this.statePa, ss, esp)
   }
 
   // ------------------------------------------------------------------------------------------------------------ gates

@@ -82,27 +82,51 @@ export const writeState = (ram: Ram, state: number, pages: number, hostGdt: numb
   ram.write16(tss + L.TSS.fields.ioMapBase.offset, L.TSS.size)
 }
 
-/** Copies a guest's descriptors that have changed into the processor's second page. */
-export const copyGdt = (ram: Ram, state: number, { changes, lo, hi }: GuestGdt): void => {
-  const to = state + inState(P.guestGdt.offset)
-  for (let i = changes.first; i < changes.end; i++) if (!isHostsEntry(i)) ram.write64(to + 8 * i, lo[i]!, hi[i]!)
-  changes.clear()
-}
+/** The guest's part of a processor's second page: copies of the tables of whichever guest ran there last. */
+export class GuestTables {
+  private readonly ram: Ram
+  private readonly state: number
+  private last: GuestGdt | undefined
 
-/** The same for its gates: direct ones, and the Switcher's stubs for all other vectors. */
-export const copyIdt = (ram: Ram, state: number, idt: GuestIdt): void => {
-  const { changes } = idt
-  const to = state + inState(P.guestIdt.offset)
-  for (let vector = changes.first; vector < changes.end; vector++) {
-    const stub = STUBS + 16 * vector
-    ram.write64(to + 8 * vector, idt.entryLo(vector, stub), idt.entryHi(vector, stub))
+  /** `state`: physical address of the second page. */
+  constructor(ram: Ram, state: number) {
+    this.ram = ram
+    this.state = state
   }
-  changes.clear()
-}
 
-/** The stack on which direct traps arrive in the guest's kernel. */
-export const writeKernelStack = (ram: Ram, state: number, ss: number, esp: number): void => {
-  const tss = state + inState(P.guestTss.offset)
-  ram.write32(tss + L.TSS.fields.esp1.offset, esp)
-  ram.write16(tss + L.TSS.fields.ss1.offset, ss)
+  /** Copies what has changed of a guest's tables, all if another guest ran here, and its kernel's stack for direct traps. */
+  load(gdt: GuestGdt, idt: GuestIdt, ss: number, esp: number): void {
+    if (this.last !== gdt) {
+      gdt.changes.addAll()
+      idt.changes.addAll()
+      this.last = gdt
+    }
+    this.copyGdt(gdt)
+    this.copyIdt(idt)
+    const tss = this.state + inState(P.guestTss.offset)
+    this.ram.write32(tss + L.TSS.fields.esp1.offset, esp)
+    this.ram.write16(tss + L.TSS.fields.ss1.offset, ss)
+  }
+
+  /** The guest is gone. */
+  forget(): void {
+    this.last = undefined
+  }
+
+  private copyGdt({ changes, lo, hi }: GuestGdt): void {
+    const to = this.state + inState(P.guestGdt.offset)
+    for (let i = changes.first; i < changes.end; i++) if (!isHostsEntry(i)) this.ram.write64(to + 8 * i, lo[i]!, hi[i]!)
+    changes.clear()
+  }
+
+  /** Direct gates, and the Switcher's stubs for all other vectors. */
+  private copyIdt(idt: GuestIdt): void {
+    const { changes } = idt
+    const to = this.state + inState(P.guestIdt.offset)
+    for (let vector = changes.first; vector < changes.end; vector++) {
+      const stub = STUBS + 16 * vector
+      this.ram.write64(to + 8 * vector, idt.entryLo(vector, stub), idt.entryHi(vector, stub))
+    }
+    changes.clear()
+  }
 }

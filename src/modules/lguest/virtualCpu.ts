@@ -97,7 +97,7 @@ export class VirtualCpu implements VcpuRunner {
     const { guest, host, registers } = this
     const { ram, log } = host.kernel
     if (this.stackSegment !== 0) this.keepStackMapped()
-    host.loadGuestTables(guest.gdt, guest.idt, this.stackSegment, this.stackPointer)
+    host.guestTables.load(guest.gdt, guest.idt, this.stackSegment, this.stackPointer)
     registers.trapNumber = TRAP_IN_SWITCHER
     const root = guest.shadow.root()
     ram.write32(this.descriptor + VCPU.fields.root.offset, root)
