@@ -13,13 +13,14 @@ const source = fileURLToPath(new URL("./harness.c", import.meta.url))
 export const unavailable = (): string | undefined => {
   if (process.platform !== "linux" || process.arch !== "x64") return "needs Linux on x86-64"
   if (spawnSync("cc", ["--version"]).status !== 0) return "needs a C compiler (cc)"
+  const native = new Native()
   try {
-    const native = new Native()
     native.run(new Uint8Array(0), 0)
-    native.close()
     return undefined
   } catch (thrown) {
     return `needs a Linux that lets it map memory and segments (${thrown instanceof Error ? thrown.message : thrown})`
+  } finally {
+    native.close()
   }
 }
 
