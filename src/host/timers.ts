@@ -11,9 +11,10 @@ export interface Timer {
 export class Timers {
   private readonly armed: Array<Timer> = []
 
-  /** Arms `timer` for `at`, from wherever it was. */
+  /** Arms `timer` for `at`, from wherever it was. Infinity is never: the array holds only what will fire. */
   arm(timer: Timer, at: number): void {
     this.cancel(timer)
+    if (at === Infinity) return
     timer.at = at
     let i = this.armed.length
     while (i > 0 && this.armed[i - 1]!.at > at) i--

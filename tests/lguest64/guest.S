@@ -14,6 +14,7 @@
 #define STACK_TOP       VIRT(0xb000)
 #define EVENT_STACK     VIRT(0xd000)
 #define USER_TEXT       0x400000
+#define HOST_KERNEL_CS  0x10
 #define USER_STACK_TOP  0x602000
 
         .macro HCALL number, a=$0, b=$0, c=$0
@@ -320,6 +321,147 @@ fuzz_kernel:
         jmp     to_user
 3:      movq    $VIRT(0x1f0000), %rax
         jmp     *%rax
+
+/* ---------------------------------------------------------------------------------------------------------- attacks */
+/*
+ * A table of its own descriptors at linear address 0, where a processor's LDTR points after reset. The call gate in it leads to
+ * the host's code segment: whoever gets through runs at ring 0.
+ */
+        .globl  ldt_gate
+ldt_gate:
+        BOOT
+        movq    $ring0, %rax
+        movw    %ax, VIRT(0)
+        movw    $HOST_KERNEL_CS, VIRT(2)
+        movw    $0xec00, VIRT(4)          /* present, DPL 3, a 64-bit call gate */
+        shrq    $16, %rax
+        movw    %ax, VIRT(6)
+        shrq    $16, %rax
+        movq    %rax, VIRT(8)
+        movl    $0, RESULTS + 8
+        movw    $7, RESULTS + 12          /* entry 0 of the LDT, RPL 3 */
+        lcall   *RESULTS + 8
+        POWER_OFF 1
+ring0:  movl    %cs, %eax
+        RESULT  0, %rax
+        ud2
+
+/* Every data segment register and base is the guest's; then it computes for ever. */
+        .globl  mark_segments
+mark_segments:
+        BOOT
+        HCALL   LHCALL_SET_BASE, $LGUEST_BASE_FS, $0x11110000
+        HCALL   LHCALL_SET_BASE, $LGUEST_BASE_GS_KERNEL, $0x22220000
+        movl    $GUEST_USER_DS, %eax
+        movl    %eax, %ds
+        movl    %eax, %es
+        movl    %eax, %fs
+        movl    %eax, %gs
+1:      incq    RESULTS
+        jmp     1b
+
+        .globl  read_segments
+read_segments:
+        BOOT
+        movl    %ds, %eax
+        RESULT  0, %rax
+        movl    %es, %eax
+        RESULT  1, %rax
+        movl    %fs, %eax
+        RESULT  2, %rax
+        movl    %gs, %eax
+        RESULT  3, %rax
+        POWER_OFF 1
+
+/* Clock events at the times that the test has put at `results` + 8 and up, 0 at the end; then it computes for ever. */
+        .globl  clock_events
+clock_events:
+        BOOT
+        leaq    RESULTS + 8, %rbx
+1:      movq    (%rbx), %r12
+        testq   %r12, %r12
+        jz      2f
+        HCALL   LHCALL_SET_CLOCKEVENT, %r12
+        addq    $8, %rbx
+        jmp     1b
+2:      incq    RESULTS
+        jmp     2b
+
+/*
+ * Round and round through the doors: system call, INT 0x80, a hypercall from each handler. The process checks all
+ * registers that its kernel preserves, and a kernel that resumes with a wrong stack or base does not live long.
+ */
+        .globl  doors
+doors:
+        BOOT
+        movl    $0x200, SHARED + LGS_IRQ_ENABLED
+        leaq    doors_process(%rip), %rsi
+        movq    $VIRT(0x1c0000), %rdi
+        movl    $(doors_end - doors_process), %ecx
+        rep movsb
+        movl    $USER_TEXT, %ebx
+        jmp     to_user
+doors_process:
+        movl    $0x0b0b0b0b, %ebx
+        movq    $0x1111111122222222, %rdx
+        movq    $0x0808080808080808, %r8
+        movl    $0x09090909, %r9d
+        movl    $0x10101010, %r10d
+        movl    $0x12121212, %r12d
+        movl    $0x13131313, %r13d
+        movl    $0x14141414, %r14d
+        movl    $0x15151515, %r15d
+        movl    $0x05050505, %ebp
+        movl    $0x601000, %edi
+1:      movl    $5, %eax
+        std
+        syscall
+2:      cmpl    $10, %eax
+        jne     3f
+        pushfq
+        popq    %rax
+        testl   $0x400, %eax
+        jz      3f
+        cld
+        movl    $7, %eax
+        int     $0x80
+        cmpl    $7, %eax
+        jne     3f
+        cmpl    $0x0b0b0b0b, %ebx
+        jne     3f
+        movq    $0x1111111122222222, %rax
+        cmpq    %rax, %rdx
+        jne     3f
+        movq    $0x0808080808080808, %rax
+        cmpq    %rax, %r8
+        jne     3f
+        leal    (%r9, %r10), %eax
+        addl    %r12d, %eax
+        addl    %r13d, %eax
+        addl    %r14d, %eax
+        addl    %r15d, %eax
+        addl    %ebp, %eax
+        cmpl    $(0x09090909 + 0x10101010 + 0x12121212 + 0x13131313 + 0x14141414 + 0x15151515 + 0x05050505), %eax
+        jne     3f
+        cmpq    $0x602000, %rsp
+        jne     3f
+        incq    0x601000
+        jmp     1b
+3:      movl    $60, %eax
+        movl    $99, %edi
+        syscall
+doors_end:
+
+/* One store into two of its tables at once, the last bytes of the one and the first of the other. */
+        .globl  straddle
+straddle:
+        BOOT
+        movl    VIRT(0x4ffc), %eax
+        movl    VIRT(0x5000), %edx
+        shlq    $32, %rdx
+        orq     %rax, %rdx
+        movq    %rdx, VIRT(0x4ffc)
+        POWER_OFF 5
 
 message:
         .asciz  "done"

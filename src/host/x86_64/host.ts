@@ -16,6 +16,7 @@ import {
   SEG_ES,
   SEG_FS,
   SEG_GS,
+  SEG_LDTR,
   SEG_SS,
   SEG_TR,
   CPL,
@@ -157,6 +158,8 @@ export class HostX86_64 {
     processor.setSegment(SEG_CS, L.KERNEL_CS, 0n, SEGMENT_LIMIT, attributesOf(L.KERNEL_CS))
     processor.setSegment(SEG_FS, 0, 0n, 0, 0)
     processor.setSegment(SEG_GS, 0, cpuAddress(L.CPU_PDA), 0, 0)
+    // A reset leaves an LDT at linear address 0, which is memory of whoever runs: with a call gate in it, ring 0 would be his.
+    processor.setSegment(SEG_LDTR, 0, 0n, 0, 0)
     processor.setSegment(SEG_TR, L.TSS_SELECTOR, cpuAddress(L.CPU_TSS), L.TSS.size - 1, TSS_ATTRIBUTES)
     processor.setLong(GDTR_BASE, cpuAddress(L.CPU_GDT))
     processor.setWord(GDTR_LIMIT, GDT_LIMIT)

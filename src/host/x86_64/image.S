@@ -23,6 +23,7 @@
         pushq   %r13
         pushq   %r14
         pushq   %r15
+        cld                       /* no gate clears DF, and C code relies on it */
         .endm
 
         .macro RESTORE_REGS
@@ -76,6 +77,23 @@ schedule:
         movq    %rdx, %gs:PDA_VCPU
         movq    TASK_CR3(%rax), %rdx
         movq    %rdx, %cr3
+
+        /*
+         * Data segments and their bases are still those of whoever ran before. The next one has none, or (a guest) has its
+         * bases loaded by the Switcher. The PDA is out of the way while the selector of GS is loaded, which sets the base too.
+         */
+        xorl    %edx, %edx
+        xorl    %eax, %eax
+        movl    %edx, %ds
+        movl    %edx, %es
+        movl    %edx, %fs
+        swapgs
+        movl    %edx, %gs
+        swapgs
+        movl    $MSR_FS_BASE, %ecx
+        wrmsr
+        movl    $MSR_KERNEL_GS_BASE, %ecx
+        wrmsr
         popq    %r15
         popq    %r14
         popq    %r13

@@ -11,6 +11,8 @@ export class GuardedWrite {
   private readonly v: VirtualCpu64
   private trapFlag = 0
   active = false
+  /** The page that is open, or was last. */
+  vpn = -1
 
   constructor(v: VirtualCpu64) {
     this.v = v
@@ -21,6 +23,7 @@ export class GuardedWrite {
     const { registers, guest, userView } = this.v
     if (!guest.mmu.openWindow(vpn, userView)) return
     this.active = true
+    this.vpn = vpn
     this.trapFlag = registers.flags & FLAG_TF
     registers.setFlags(registers.flags | FLAG_TF)
   }

@@ -22,8 +22,10 @@ const STATE = VCPU_STATE.fields
 /** EFLAGS bits. */
 export const FLAG_IF = 0x200
 export const FLAG_TF = 0x100
+const FLAG_DF = 0x400
 const FLAG_NT = 0x4000
 const FLAG_RF = 0x10000
+const FLAG_AC = 0x40000
 /** What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide. */
 const GUEST_FLAGS = 0x240dd5
 /** What it always runs with: bit 1, and interrupts on, for they are the host's. */
@@ -114,6 +116,8 @@ export const reflectSystemCall = (v: VirtualCpu64): void => {
   registers.set(STATE.r11.offset, flags & ~FLAG_IF, 0)
   v.host.kernel.statistics.reflectedSystemCalls++
   enterHandler(v, guest.syscallLo, guest.syscallHi, true)
+  // What every kernel has in SFMASK: C code wants DF clear, and no process may choose which way its kernel copies.
+  registers.setFlags(registers.flags & ~(FLAG_DF | FLAG_AC))
 }
 
 /** Virtual interrupts that wait and are not blocked by the guest. */

@@ -164,7 +164,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     // Interrupts were handled by the host's own handler already.
     if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
     // Whatever else the instruction ran into, the page that was opened for it is closed first.
-    if (this.guarded.active && !this.guarded.end() && vector === DEBUG) return
+    const torn = this.guarded.active
+    if (torn && !this.guarded.end() && vector === DEBUG) return
     if (vector === SYSCALL_EVENT) {
       this.systemCall()
       return
@@ -175,7 +176,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
       const code = log.instruction(this.instruction(), 64, at)
       log.line(kernel.now, "int", `vector ${vector} error 0x${this.registers.error.toString(16)} at ${at}: ${code}`)
     }
-    if (vector === PAGE_FAULT) this.pageFault()
+    if (vector === PAGE_FAULT) this.pageFault(torn)
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
     // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.
     else if (vector === INVALID_OPCODE && this.taskSwitched && isEscape(this.instruction()))
@@ -213,7 +214,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     deliver(this, vector, ((HAS_ERROR >>> vector) & 1) !== 0, error)
   }
 
-  private pageFault(): void {
+  /** `torn`: the instruction that faulted was being let through a guarded write, which has been closed. */
+  private pageFault(torn: boolean): void {
     const { kernel } = this.host
     const { processor, log } = kernel
     const lo = processor.word(CR2)
@@ -237,6 +239,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
         this.forward(PAGE_FAULT, result.gpa)
         return
       case EMULATE:
+        // With one window open it would need another: the two would take turns for ever.
+        if (torn && this.guarded.vpn !== vpnOf(lo, hi)) kill("a store across two of its page tables")
         this.guarded.begin(vpnOf(lo, hi))
         return
       case KILL:
