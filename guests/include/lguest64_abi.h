@@ -41,57 +41,57 @@
 #define LGUEST_HOST_PML4_SLOT                    0x1fe
 
 /* the page that a guest's virtual CPU shares with its host */
-#define LGS_HYPERCALL_FLAG                       0x0 /* guest sets 1 before SYSCALL to mean a hypercall; the host clears it */
-#define LGS_IRQ_ENABLED                          0x4 /* bit 9 as in EFLAGS: virtual interrupts may be delivered */
-#define LGS_IRQ_PENDING                          0x8 /* host sets 1 when an interrupt waits for irqEnabled */
-#define LGS_RESERVED0                            0xc /* 0 */
-#define LGS_BLOCKED_INTERRUPTS                   0x10 /* bitmap of virtual interrupts 0..31 that the guest has masked */
-#define LGS_TSC_KHZ                              0x14 /* rate of RDTSC, kHz; host writes it at LGUEST_INIT */
-#define LGS_CR2                                  0x18 /* address of the last page fault delivered */
-#define LGS_TIME_SEC                             0x20 /* wall clock at the last LGUEST_INIT or clock event, seconds since 1970 */
-#define LGS_TIME_NSEC                            0x28 /* nanoseconds of it */
-#define LGS_NOIRQ_START                          0x30 /* no interrupt is delivered while RIP is in [noirqStart, noirqEnd) */
-#define LGS_NOIRQ_END                            0x38 /* end of that range */
-#define LGS_KERNEL_ADDRESS                       0x40 /* where the guest's kernel space begins; read at LGUEST_INIT */
-#define LGS_RESERVED_START                       0x48 /* first address of the host's range; host writes it at LGUEST_INIT */
-#define LGS_RESERVED_END                         0x50 /* last address of the host's range */
-#define LGS_VCPU_INDEX                           0x58 /* index of this virtual CPU; host writes it */
-#define LGS_ABI_VERSION                          0x5c /* 1; host writes it at LGUEST_INIT */
-#define LGS_HCALL_STATUS                         0x80 /* 0xff free or done, 0 pending */
-#define LGS_HCALLS                               0x100 /* 64 x { number, arg0..arg4 } */
+#define LGS_HYPERCALL_FLAG                       0x0 /* u32: guest sets 1 before SYSCALL to mean a hypercall; the host clears it */
+#define LGS_IRQ_ENABLED                          0x4 /* u32: bit 9 as in EFLAGS: virtual interrupts may be delivered */
+#define LGS_IRQ_PENDING                          0x8 /* u32: host sets 1 when an interrupt waits for irqEnabled */
+#define LGS_RESERVED0                            0xc /* u32: 0 */
+#define LGS_BLOCKED_INTERRUPTS                   0x10 /* u32: bitmap of virtual interrupts 0..31 that the guest has masked */
+#define LGS_TSC_KHZ                              0x14 /* u32: rate of RDTSC, kHz; host writes it at LGUEST_INIT */
+#define LGS_CR2                                  0x18 /* u64: address of the last page fault delivered */
+#define LGS_TIME_SEC                             0x20 /* u64: wall clock at the last LGUEST_INIT or clock event, seconds since 1970 */
+#define LGS_TIME_NSEC                            0x28 /* u64: nanoseconds of it */
+#define LGS_NOIRQ_START                          0x30 /* u64: no interrupt is delivered while RIP is in [noirqStart, noirqEnd) */
+#define LGS_NOIRQ_END                            0x38 /* u64: end of that range */
+#define LGS_KERNEL_ADDRESS                       0x40 /* u64: where the guest's kernel space begins; read at LGUEST_INIT */
+#define LGS_RESERVED_START                       0x48 /* u64: first address of the host's range; host writes it at LGUEST_INIT */
+#define LGS_RESERVED_END                         0x50 /* u64: last address of the host's range */
+#define LGS_VCPU_INDEX                           0x58 /* u32: index of this virtual CPU; host writes it */
+#define LGS_ABI_VERSION                          0x5c /* u32: 1; host writes it at LGUEST_INIT */
+#define LGS_HCALL_STATUS                         0x80 /* u8[64]: 0xff free or done, 0 pending */
+#define LGS_HCALLS                               0x100 /* u64[384]: 64 x { number, arg0..arg4 } */
 #define LGS_SIZE                                 0x1000
 
 /* registers of the interrupted guest user */
-#define LGR_R15                                  0x0 /* %r15 */
-#define LGR_R14                                  0x8 /* %r14 */
-#define LGR_R13                                  0x10 /* %r13 */
-#define LGR_R12                                  0x18 /* %r12 */
-#define LGR_RBP                                  0x20 /* %rbp */
-#define LGR_RBX                                  0x28 /* %rbx */
-#define LGR_R11                                  0x30 /* %r11: the user's flags, as SYSCALL leaves them */
-#define LGR_R10                                  0x38 /* %r10 */
-#define LGR_R9                                   0x40 /* %r9 */
-#define LGR_R8                                   0x48 /* %r8 */
-#define LGR_RAX                                  0x50 /* %rax: for a system call its number */
-#define LGR_RCX                                  0x58 /* %rcx: the user's return address, as SYSCALL leaves it */
-#define LGR_RDX                                  0x60 /* %rdx */
-#define LGR_RSI                                  0x68 /* %rsi */
-#define LGR_RDI                                  0x70 /* %rdi */
-#define LGR_ORIG_RAX                             0x78 /* the system call's number again */
-#define LGR_RIP                                  0x80 /* the user's return address */
-#define LGR_CS                                   0x88 /* GUEST_USER_CS */
-#define LGR_RFLAGS                               0x90 /* the user's flags */
-#define LGR_RSP                                  0x98 /* the user's stack */
-#define LGR_SS                                   0xa0 /* GUEST_USER_DS */
+#define LGR_R15                                  0x0 /* u64: %r15 */
+#define LGR_R14                                  0x8 /* u64: %r14 */
+#define LGR_R13                                  0x10 /* u64: %r13 */
+#define LGR_R12                                  0x18 /* u64: %r12 */
+#define LGR_RBP                                  0x20 /* u64: %rbp */
+#define LGR_RBX                                  0x28 /* u64: %rbx */
+#define LGR_R11                                  0x30 /* u64: %r11: the user's flags, as SYSCALL leaves them */
+#define LGR_R10                                  0x38 /* u64: %r10 */
+#define LGR_R9                                   0x40 /* u64: %r9 */
+#define LGR_R8                                   0x48 /* u64: %r8 */
+#define LGR_RAX                                  0x50 /* u64: %rax: for a system call its number */
+#define LGR_RCX                                  0x58 /* u64: %rcx: the user's return address, as SYSCALL leaves it */
+#define LGR_RDX                                  0x60 /* u64: %rdx */
+#define LGR_RSI                                  0x68 /* u64: %rsi */
+#define LGR_RDI                                  0x70 /* u64: %rdi */
+#define LGR_ORIG_RAX                             0x78 /* u64: the system call's number again */
+#define LGR_RIP                                  0x80 /* u64: the user's return address */
+#define LGR_CS                                   0x88 /* u64: GUEST_USER_CS */
+#define LGR_RFLAGS                               0x90 /* u64: the user's flags */
+#define LGR_RSP                                  0x98 /* u64: the user's stack */
+#define LGR_SS                                   0xa0 /* u64: GUEST_USER_DS */
 #define LGR_SIZE                                 0xa8
 
 /* frame of hypercall IRET */
-#define LGI_RAX                                  0x0 /* restored to %rax */
-#define LGI_R11                                  0x8 /* restored to %r11 */
-#define LGI_RCX                                  0x10 /* restored to %rcx */
-#define LGI_RIP                                  0x18 /* where to go on */
-#define LGI_CS                                   0x20 /* GUEST_KERNEL_CS or GUEST_USER_CS: decides which */
-#define LGI_RFLAGS                               0x28 /* IF goes to irqEnabled; IOPL, NT, VM, RF are ignored */
-#define LGI_RSP                                  0x30 /* stack */
-#define LGI_SS                                   0x38 /* ignored; the selector that belongs to cs is used */
+#define LGI_RAX                                  0x0 /* u64: restored to %rax */
+#define LGI_R11                                  0x8 /* u64: restored to %r11 */
+#define LGI_RCX                                  0x10 /* u64: restored to %rcx */
+#define LGI_RIP                                  0x18 /* u64: where to go on */
+#define LGI_CS                                   0x20 /* u64: GUEST_KERNEL_CS or GUEST_USER_CS: decides which */
+#define LGI_RFLAGS                               0x28 /* u64: IF goes to irqEnabled; IOPL, NT, VM, RF are ignored */
+#define LGI_RSP                                  0x30 /* u64: stack */
+#define LGI_SS                                   0x38 /* u64: ignored; the selector that belongs to cs is used */
 #define LGI_SIZE                                 0x40

@@ -42,25 +42,25 @@
 #define LGUEST_SWITCHER_ADDR                     0xffc00000
 
 /* an asynchronous hypercall */
-#define HCALL_ARG0                               0x0 /* number, as in %eax */
-#define HCALL_ARG1                               0x4 /* as in %ebx */
-#define HCALL_ARG2                               0x8 /* as in %ecx */
-#define HCALL_ARG3                               0xc /* as in %edx */
-#define HCALL_ARG4                               0x10 /* as in %esi */
+#define HCALL_ARG0                               0x0 /* u32: number, as in %eax */
+#define HCALL_ARG1                               0x4 /* u32: as in %ebx */
+#define HCALL_ARG2                               0x8 /* u32: as in %ecx */
+#define HCALL_ARG3                               0xc /* u32: as in %edx */
+#define HCALL_ARG4                               0x10 /* u32: as in %esi */
 #define HCALL_SIZE                               0x14
 
 /* what guest and host share */
-#define LGUEST_DATA_IRQ_ENABLED                  0x0 /* 0x200 (as in EFLAGS): virtual interrupts may be delivered; 0: not */
-#define LGUEST_DATA_BLOCKED_INTERRUPTS           0x4 /* bitmap of virtual interrupts 0..31 that the guest has masked */
-#define LGUEST_DATA_CR2                          0x8 /* address of the last page fault delivered */
-#define LGUEST_DATA_TIME_SEC                     0xc /* wall clock at LGUEST_INIT and at the last interrupt delivered, seconds since 1970 */
-#define LGUEST_DATA_TIME_NSEC                    0x10 /* nanoseconds of it */
-#define LGUEST_DATA_IRQ_PENDING                  0x14 /* host sets 0x200 when an interrupt waits for irqEnabled */
-#define LGUEST_DATA_HCALL_STATUS                 0x18 /* 0xff free or done, 0 pending */
-#define LGUEST_DATA_HCALLS                       0x58 /* 64 x struct hcall_args */
-#define LGUEST_DATA_RESERVE_MEM                  0x558 /* bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT */
-#define LGUEST_DATA_TSC_KHZ                      0x55c /* rate of RDTSC, kHz; host writes it at LGUEST_INIT */
-#define LGUEST_DATA_NOIRQ_IRET                   0x560 /* address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT */
-#define LGUEST_DATA_KERNEL_ADDRESS               0x564 /* where the guest's kernel space begins; read at LGUEST_INIT */
-#define LGUEST_DATA_SYSCALL_VEC                  0x568 /* vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT */
+#define LGUEST_DATA_IRQ_ENABLED                  0x0 /* u32: 0x200 (as in EFLAGS): virtual interrupts may be delivered; 0: not */
+#define LGUEST_DATA_BLOCKED_INTERRUPTS           0x4 /* u32: bitmap of virtual interrupts 0..31 that the guest has masked */
+#define LGUEST_DATA_CR2                          0x8 /* u32: address of the last page fault delivered */
+#define LGUEST_DATA_TIME_SEC                     0xc /* u32: wall clock at LGUEST_INIT and at the last interrupt delivered, seconds since 1970 */
+#define LGUEST_DATA_TIME_NSEC                    0x10 /* u32: nanoseconds of it */
+#define LGUEST_DATA_IRQ_PENDING                  0x14 /* u32: host sets 0x200 when an interrupt waits for irqEnabled */
+#define LGUEST_DATA_HCALL_STATUS                 0x18 /* u8[64]: 0xff free or done, 0 pending */
+#define LGUEST_DATA_HCALLS                       0x58 /* u32[320]: 64 x struct hcall_args */
+#define LGUEST_DATA_RESERVE_MEM                  0x558 /* u32: bytes at the top of the address space that are the Switcher's; host writes it at LGUEST_INIT */
+#define LGUEST_DATA_TSC_KHZ                      0x55c /* u32: rate of RDTSC, kHz; host writes it at LGUEST_INIT */
+#define LGUEST_DATA_NOIRQ_IRET                   0x560 /* u32: address of the one IRET before which no interrupt is pushed; read at LGUEST_INIT */
+#define LGUEST_DATA_KERNEL_ADDRESS               0x564 /* u32: where the guest's kernel space begins; read at LGUEST_INIT */
+#define LGUEST_DATA_SYSCALL_VEC                  0x568 /* u32: vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT */
 #define LGUEST_DATA_SIZE                         0x56c

@@ -15,6 +15,7 @@ export const filesUnder = (folder: string): ReadonlyArray<string> =>
     .sort()
 
 export const kernelImage = (arch: Arch) => `puppy-${arch}.elf`
+export const exampleImage = (name: string) => `${name}.elf`
 export const initramfsImage = (arch: Arch) => `initramfs-${arch}.cpio`
 
 /** A source whose name ends in _32 or _64 is for one architecture; kernels' linker scripts are no units. */
@@ -61,6 +62,23 @@ const buildKernel = async (arch: Arch, work: string, output: string): Promise<vo
   await build(compile, ["-T", script], unitsOf("guests/puppy", arch), work, output)
 }
 
+/** Guests of one file, and what they are made from. */
+const examples = [
+  { name: "hello-x86_64", arch: "x86_64", source: "guests/examples/hello-x86_64.S", defines: [] },
+  { name: "hello-i386", arch: "i386", source: "guests/examples/hello-i386.S", defines: [] },
+  { name: "hello-i386-pae", arch: "i386", source: "guests/examples/hello-i386.S", defines: ["-DPAE"] },
+] as const satisfies ReadonlyArray<{ name: string; arch: Arch; source: string; defines: ReadonlyArray<string> }>
+
+/** Without symbols, and with text, data and bss in one segment at 1 MiB. */
+const buildExample = (example: (typeof examples)[number], work: string, output: string): Promise<void> =>
+  build(
+    [...flags(example.arch), "-Iguests/include", ...example.defines],
+    ["-s", "-Wl,-N,-Ttext=0x100000,--no-warn-rwx-segments"],
+    [example.source],
+    work,
+    output,
+  )
+
 /** Programs of /bin, by the table in the sources; a link is named with - for _. */
 const applets = (): ReadonlyArray<string> =>
   [...readFileSync(join(root, "guests/user/bin/applets.h"), "utf8").matchAll(/\bX\((\w+)\)/g)]
@@ -84,12 +102,16 @@ const buildInitramfs = async (arch: Arch, work: string, output: string): Promise
   )
 }
 
-const builders: ReadonlyArray<readonly [string, (work: string, output: string) => Promise<void>]> = ARCHES.flatMap(
-  (arch) => [
+const builders: ReadonlyArray<readonly [string, (work: string, output: string) => Promise<void>]> = [
+  ...ARCHES.flatMap((arch) => [
     [kernelImage(arch), (work: string, output: string) => buildKernel(arch, work, output)] as const,
     [initramfsImage(arch), (work: string, output: string) => buildInitramfs(arch, work, output)] as const,
-  ],
-)
+  ]),
+  ...examples.map(
+    (example) =>
+      [exampleImage(example.name), (work: string, output: string) => buildExample(example, work, output)] as const,
+  ),
+]
 
 export const imageNames: ReadonlyArray<string> = builders.map(([name]) => name)
 

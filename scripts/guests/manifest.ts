@@ -31,6 +31,7 @@ export const currentHashes = async (): Promise<Pick<Manifest, "sources" | "outpu
     sources: hashes([
       ...filesUnder("guests/puppy"),
       ...filesUnder("guests/user"),
+      ...filesUnder("guests/examples"),
       ...filesUnder("scripts/guests"),
       ...["src/paravirt_ops/lguest.ts", "src/paravirt_ops/lguest64.ts", "src/machine/layout.ts"],
       ...units.flatMap((unit) => unit.sources),

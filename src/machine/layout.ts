@@ -51,12 +51,16 @@ export const struct = <F extends Record<string, Field>>(
 const symbol = (prefix: string, field: string) =>
   `${prefix}_${field.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase()}`
 
+/** As a C programmer says it: u64, or u8[64]. */
+const type = ({ width, count }: Field): string => `u${8 * width}${count === 1 ? "" : `[${count}]`}`
+
 /** `#define PDA_VCPU 0x10` lines, for assembler and C alike. */
 export const defines = (s: Struct): string =>
   [
     `/* ${s.doc} */`,
     ...Object.entries(s.fields).map(
-      ([name, f]) => `#define ${symbol(s.prefix, name).padEnd(40)} 0x${f.offset.toString(16)} /* ${f.doc} */`,
+      ([name, f]) =>
+        `#define ${symbol(s.prefix, name).padEnd(40)} 0x${f.offset.toString(16)} /* ${type(f)}: ${f.doc} */`,
     ),
     `#define ${(s.prefix + "_SIZE").padEnd(40)} 0x${s.size.toString(16)}`,
     "",

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Schema from "effect/Schema"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { Stats } from "../../src/launcher/stats.ts"
@@ -119,6 +120,7 @@ describe.each(machines)("puppy on $arch, $how", ({ arch, how, options }) => {
     // i386's system calls are traps of their own, straight to the guest's kernel; x86_64's are not traps natively.
     if (arch === "i386") expect(stats.traps["128"]).toBeGreaterThan(500)
     if (how === "lguest64") expect(stats.syscalls.reflected).toBeGreaterThan(500)
+    expect(Object.values(stats.shadowFaults)).not.toContain(0)
     if (how === "native") expect(stats).toMatchObject({ worldSwitches: 0, hypercalls: {}, shadowFaults: {} })
     else {
       expect(stats.hypercalls).toMatchObject({ LGUEST_INIT: 1, SHUTDOWN: 1 })
@@ -170,6 +172,55 @@ describe.each([
     const result = await lguest64(["run", "-d", "int,switch", kernel(name)])
     expect(result.status).toBe(70)
     expect(result.stderr.trim().split("\n").slice(0, -1)).toHaveLength(lines.length)
+  })
+})
+
+describe("the example guests", () => {
+  const image = (name: string) => fileURLToPath(new URL(`../../guests/images/${name}.elf`, import.meta.url))
+
+  it.each([
+    ["hello-x86_64", 3, []],
+    ["hello-i386", 1, []],
+    ["hello-i386-pae", 1, ["--pae"]],
+  ] as const)("%s says hello from ring %i", async (name, ring, options) => {
+    const file = join(folder, `${name}.json`)
+    const result = await lguest64(["run", ...options, "--stats-json", file, image(name)])
+    const stdout = `hello from the guest's kernel, at ring ${ring}\r\na millisecond later\r\n`
+    expect(result).toMatchObject({ status: 7, stdout, stderr: "" })
+    const stats = Schema.decodeUnknownSync(Stats)(JSON.parse(readFileSync(file, "utf8")))
+    expect(stats.hypercalls).toMatchObject({ LGUEST_INIT: 1, SET_CLOCKEVENT: 1, SHUTDOWN: 1 })
+    expect(stats.interrupts.injected).toBe(1)
+    expect(stats.simulatedSeconds).toBeGreaterThan(0.001)
+  })
+
+  it("know when there is no module", async () => {
+    expect(await lguest64(["run", "--native", image("hello-x86_64")])).toMatchObject({ status: 8, stdout: "" })
+    expect(await lguest64(["run", "--native", image("hello-i386")])).toMatchObject({ status: 8, stdout: "" })
+  })
+
+  it.each([
+    ["with two levels under a host with three", 70, ["--pae", image("hello-i386")]],
+    ["with three levels under a host with two", 70, [image("hello-i386-pae")]],
+    ["of four levels", 64, ["--pae", image("hello-x86_64")]],
+  ])("page tables %s: status %i", async (_what, status, args) => {
+    const result = await lguest64(["run", ...args])
+    expect(result).toMatchObject({ status, stdout: "" })
+    expect(result.stderr).toMatch(LINE)
+  })
+})
+
+describe("random bytes for a kernel", () => {
+  const cases = (["i386", "x86_64"] as const).flatMap((arch) =>
+    [[], ["--native"]].map((options) => ({ arch, options })),
+  )
+  it.each(cases)("$arch $options", async ({ arch, options }) => {
+    let state = 1
+    const bytes = Array.from({ length: 4096 }, () => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) >>> 24)
+    const file = join(folder, `random-${arch}`)
+    writeFileSync(file, codeImage(arch, bytes))
+    const result = await lguest64(["run", ...options, "--max-instructions", "10M", file])
+    expect([70, 124]).toContain(result.status)
+    expect(result.stderr).toMatch(LINE)
   })
 })
 

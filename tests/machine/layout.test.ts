@@ -28,8 +28,9 @@ describe("layouts", () => {
   })
 
   it("names symbols as assembler and C expect", () => {
-    const text = defines(struct("pda", "PDA", 16, "doc", { kernelStack: at(8, 8, "top") }))
-    expect(text).toMatch(/#define PDA_KERNEL_STACK +0x8 /)
+    const text = defines(struct("pda", "PDA", 16, "doc", { flags: at(0, 1, "each", 8), kernelStack: at(8, 8, "top") }))
+    expect(text).toMatch(/#define PDA_FLAGS +0x0 \/\* u8\[8\]: each \*\//)
+    expect(text).toMatch(/#define PDA_KERNEL_STACK +0x8 \/\* u64: top \*\//)
     expect(text).toMatch(/#define PDA_SIZE +0x10/)
   })
 })
