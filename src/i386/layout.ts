@@ -139,6 +139,8 @@ export const REGS = struct("lguest_regs", "REGS", 18 * 4, "a guest's registers",
 
 /** Trap number that no processor has: the Switcher itself faulted on its way into the guest. */
 export const TRAP_IN_SWITCHER = 256
+/** The same for a fault of its IRET, whose frame is pushed on top of the trap number: the Switcher's %cs lies there. */
+export const TRAP_IN_IRET = LGUEST_CS
 
 /** Offset of the registers in their page. */
 export const REGS_OFFSET = 4096 - REGS.size

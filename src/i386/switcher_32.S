@@ -31,13 +31,9 @@ switch_to_guest:
         movl    %edx, PAGES_HOST_CR3(%eax)
 
         /*
-         * From here on the stack is the page of registers. The host's tables have an empty page at this address, the guest's
-         * have the guest's registers: they appear under our feet with the MOV to CR3 below. An NMI in between finds
-         * a stack in any case.
+         * The IDT first: the host's NMI handler could not run on the guest's descriptors or on another stack than the host's;
+         * ours below can on either's.
          */
-        leal    PAGES_REGS(%eax), %esp
-
-        /* The IDT first: the host's NMI handler could not run on the guest's descriptors, ours below can on either's. */
         lidt    PAGES_GUEST_IDT_DESC(%eax)
         lgdt    PAGES_GUEST_GDT_DESC(%eax)
 
@@ -48,6 +44,12 @@ switch_to_guest:
         /* And it wants the mark gone when it loads a TSS: clear the host's, for the way back. */
         movl    PAGES_HOST_GDT_BASE(%eax), %edx
         andb    $TSS_NOT_BUSY, TSS_SELECTOR + 5(%edx)
+
+        /*
+         * From here on the stack is the page of registers. The host's tables have an empty page at this address, the guest's
+         * have the guest's registers: they appear under our feet with the MOV to CR3. An NMI in between finds a stack in any case.
+         */
+        leal    PAGES_REGS(%eax), %esp
 
         /* The host is gone. */
         movl    %ebx, %cr3
@@ -62,7 +64,7 @@ switch_to_guest:
         /*
          * These four may fault, and so may the IRET: the guest may have taken a descriptor away that it uses. The fault
          * then comes in ring 0, is pushed right here, and goes home with the trap number that the host left in the frame,
-         * which is none that a processor has.
+         * which is none that a processor has. The IRET's own frame comes to lie on it: the trap number is then our %cs.
          */
         popl    %gs
         popl    %fs

@@ -481,6 +481,84 @@ wild_tick:
         movl    $0x202, 8(%esp)
         iret
 
+/* ---------------------------------------------------------------------------------------------------------- attacks */
+/* The code segment, or the stack segment alone, vanishes: the Switcher's own IRET faults. */
+        .globl  pull_code
+pull_code:
+        BOOT
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $12
+        POWER_OFF 0
+        .globl  pull_stack
+pull_stack:
+        BOOT
+        movl    $LGUEST_USER_DS, %eax
+        movl    %eax, %ds
+        movl    %eax, %es
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $13
+        POWER_OFF 0
+
+/* The kernel's code segment as the test wants it (low, high word in `results`), then traps on every way. */
+        .globl  odd_kernel_code
+odd_kernel_code:
+        BOOT
+        SET_GATE 0x80, odd_end, TRAP_GATE | DPL3
+        SET_GATE 3, odd_end, TRAP_GATE | DPL3
+        SET_GATE 10, odd_end, TRAP_GATE
+        SET_GATE 11, odd_end, TRAP_GATE
+        SET_GATE 12, odd_end, TRAP_GATE
+        SET_GATE 13, odd_end, INTERRUPT_GATE
+        SET_GATE 6, odd_end, INTERRUPT_GATE
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        movl    results, %ecx
+        movl    results + 4, %edx
+        HCALL   LHCALL_LOAD_GDT_ENTRY, $12, %ecx, %edx
+        TO_USER odd_process
+odd_end:
+        POWER_OFF 5
+
+/* IRET with NT set: back to a task that is none. %esi: 0 in the kernel, 1 in a process. */
+        .globl  nested_task
+nested_task:
+        BOOT
+        SET_GATE 10, skip, INTERRUPT_GATE
+        movl    $1f, %edi
+        pushl   $0x4002
+        popfl
+        iret
+1:      pushl   $2
+        popfl
+        SET_GATE 10, odd_end, INTERRUPT_GATE
+        TO_USER nested_process
+
+/*
+ * Round and round through the doors: a reflected system call, a direct breakpoint, an interrupt gate, hypercalls in the
+ * handlers. The process checks its registers.
+ */
+        .globl  doors
+doors:
+        BOOT
+        SET_GATE 0x80, doors_call, INTERRUPT_GATE | DPL3
+        SET_GATE 3, doors_breakpoint, TRAP_GATE | DPL3
+        SET_GATE 6, odd_end, INTERRUPT_GATE
+        SET_GATE 32, tick, INTERRUPT_GATE
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        TO_USER doors_process
+doors_call:
+        pushl   %eax
+        pushl   %ebx
+        pushl   %ecx
+        pushl   %edx
+        HCALL   LHCALL_TS, $0
+        popl    %edx
+        popl    %ecx
+        popl    %ebx
+        popl    %eax
+        incl    %eax
+        jmp     return
+doors_breakpoint:
+        incl    %eax
+        iret
+
         .balign 4
 message:
         .asciz  "done"
@@ -500,4 +578,47 @@ user_program:
         movl    $7, %eax
         int     $0x80
 2:      ud2
+odd_process:
+        int     $0x80
+        int3
+        ud2
+nested_process:
+        pushl   $0x4002
+        popfl
+        iret
+        ud2
+doors_process:
+        movl    $LGUEST_USER_DS, %eax
+        movl    %eax, %fs
+        movl    $0x0b0b0b0b, %ebx
+        movl    $0x0c0c0c0c, %ecx
+        movl    $0x0d0d0d0d, %edx
+        movl    $0x50505050, %esi
+        movl    $0x60606060, %edi
+        movl    $0x70707070, %ebp
+1:      movl    $5, %eax
+doors_here:
+        int     $0x80
+        int3
+        cmpl    $7, %eax
+        jne     3f
+        leal    (%ebx, %ecx), %eax
+        addl    %edx, %eax
+        addl    %esi, %eax
+        addl    %edi, %eax
+        addl    %ebp, %eax
+        cmpl    $(0x0b0b0b0b + 0x0c0c0c0c + 0x0d0d0d0d + 0x50505050 + 0x60606060 + 0x70707070 - 0x100000000), %eax
+        jne     3f
+        cmpl    $USER_STACK_TOP, %esp
+        jne     3f
+        movl    %fs, %eax
+        cmpl    $LGUEST_USER_DS, %eax
+        jne     3f
+        movl    %gs, %eax
+        testl   %eax, %eax
+        jne     3f
+        incl    USER_STACK_TOP - 4096
+        jmp     1b
+3:      ud2
+        .globl  doors_here, user_text
         .balign 4096

@@ -197,7 +197,8 @@ describe("addresses at the edges", () => {
 
 describe("an event at each instruction of a round trip between two worlds", () => {
   const LOOP = 0x40_0000n
-  const ROUND_TRIPS = 3000
+  /** Instructions within which all is as before. */
+  const SETTLE = 3000
 
   /** Goes to the process's next SYSCALL, one instruction at a time. */
   const align = (guest: TestGuest) => {
@@ -248,7 +249,7 @@ describe("an event at each instruction of a round trip between two worlds", () =
         struck.add(processor.rip)
         nmis += strike(guest)
         const before = laps()
-        expect(guest.run(kernel.now + ROUND_TRIPS)).toEqual({ kind: "slice" })
+        expect(guest.run(kernel.now + SETTLE)).toEqual({ kind: "slice" })
         expect(laps()).toBeGreaterThan(before)
       }
       for (const rip of inHost) expect(struck).toContain(rip)

@@ -3,7 +3,7 @@ import type { Task } from "../../host/task.ts"
 import type { Timer } from "../../host/timers.ts"
 import type { HostI386, VcpuPages, VcpuRunner } from "../../i386/host.ts"
 import { couldBeSyscall } from "../../i386/idt.ts"
-import { TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
+import { TRAP_IN_IRET, TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
 import { GuestRegisters } from "../../i386/registers.ts"
 import { FIXED, GUEST_FAULT, KILL, MMIO } from "../../i386/shadow/index.ts"
 import { GUEST_PL, IRQ_TIMER, LGUEST_DATA, LGUEST_TRAP_ENTRY, SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
@@ -128,7 +128,7 @@ export class VirtualCpu implements VcpuRunner {
     const { registers: r, guest, host } = this
     const { statistics, log } = host.kernel
     if (log.switch) log.line(host.kernel.now, "switch", `leave by vector ${vector}`)
-    if (vector === TRAP_IN_SWITCHER)
+    if (vector === TRAP_IN_SWITCHER || vector === TRAP_IN_IRET)
       kill(`segment registers that cannot be loaded (cs 0x${r.cs.toString(16)}, ss 0x${r.ss.toString(16)})`)
     if (vector >= FIRST_HARDWARE_VECTOR) {
       // An interrupt was handled by the host's own handler already; the guest's system calls have a gate in its IDT.
