@@ -1,4 +1,4 @@
-import type { LguestDevice } from "../host/devLguest.ts"
+import type { LguestDevice } from "../host/index.ts"
 
 /*
  * Carrying out a guest's device access. The access faulted, the module forwarded it, and what is left is to decode one

@@ -1,5 +1,4 @@
-import type { EventLog } from "../host/eventLog.ts"
-import type { HostStatistics, ShadowReport } from "../host/statistics.ts"
+import type { EventLog, HostStatistics, ShadowReport } from "../host/index.ts"
 import type { KernelImage } from "../machine/load.ts"
 import type { Counters } from "../machine/processor.ts"
 import type { RunOptions } from "./options.ts"

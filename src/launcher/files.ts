@@ -25,7 +25,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 }
 
 /** Node's code for what the system said, in words. */
-const problemOf = (thrown: unknown): string => {
+export const problemOf = (thrown: unknown): string => {
   const { code, message } = thrown as NodeJS.ErrnoException
   return PROBLEMS[code ?? ""] ?? code ?? message
 }

@@ -1,6 +1,5 @@
 import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
-import type { Death, LguestDevice } from "../host/devLguest.ts"
-import type { HostKernel } from "../host/kernel.ts"
+import type { Death, HostKernel, LguestDevice } from "../host/index.ts"
 import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"

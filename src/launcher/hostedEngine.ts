@@ -1,13 +1,6 @@
-import type { Hosted } from "../modules/hosted.ts"
+import { bootHost } from "../modules/index.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
-
-const boot = async ({ core, options, startMs, log, kernel }: EngineConfig): Promise<Hosted> => {
-  const config = { core, guestBytes: options.memoryBytes, startMs, log }
-  return kernel.arch === "x86_64"
-    ? (await import("../modules/lguest64/boot.ts")).bootLguest64(config)
-    : (await import("../modules/lguest/boot.ts")).bootLguest({ ...config, pae: options.pae })
-}
 
 const translate = (event: HostedEvent): EngineEvent => {
   switch (event.kind) {
@@ -29,7 +22,11 @@ const translate = (event: HostedEvent): EngineEvent => {
 
 /** A PC with a host whose module runs the guest. */
 export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
-  const host = await boot(config)
+  const { core, options, startMs, log, kernel } = config
+  const host = await bootHost(
+    kernel.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: options.pae },
+    { core, guestBytes: options.memoryBytes, startMs, log },
+  )
   const guest = new HostedGuest({
     host,
     memoryBytes: config.options.memoryBytes,

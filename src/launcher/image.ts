@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
-import { HOST_PML4_SLOT } from "../paravirt_ops/lguest64.ts"
-import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
+import { lguest, lguest64 } from "../paravirt_ops/index.ts"
 import type { KernelImage } from "../machine/load.ts"
 import { cpioProblem } from "./cpio.ts"
 import { KernelError, type Limits, parseElf } from "./elf.ts"
@@ -18,9 +17,9 @@ export interface BootImage {
 }
 
 /** First and last virtual address of the hosts. PML4 slots are 512 GiB; the upper half of them is sign-extended. */
-const slot = BigInt.asUintN(64, (BigInt(HOST_PML4_SLOT) << 39n) | (0xffffn << 48n))
+const slot = BigInt.asUintN(64, (BigInt(lguest64.HOST_PML4_SLOT) << 39n) | (0xffffn << 48n))
 const RESERVED: Limits["reserved"] = {
-  i386: [BigInt(SWITCHER_ADDR), 0xffff_ffffn],
+  i386: [BigInt(lguest.SWITCHER_ADDR), 0xffff_ffffn],
   x86_64: [slot, slot + (1n << 39n) - 1n],
 }
 

@@ -1,5 +1,5 @@
 import type { Engine, EngineEvent } from "./engine.ts"
-import { GuestKilled, InstructionLimit, type Interrupted } from "./errors.ts"
+import { type CannotWrite, GuestKilled, InstructionLimit, type Interrupted } from "./errors.ts"
 import { TerminalSession } from "./terminal.ts"
 
 /*
@@ -30,7 +30,7 @@ export interface Ending {
   readonly engine: Engine
 }
 
-export type LoopError = GuestKilled | InstructionLimit | Interrupted
+export type LoopError = GuestKilled | InstructionLimit | Interrupted | CannotWrite
 
 const SLICE_MS = 8
 const FIRST_SLICE = 200_000
@@ -71,7 +71,9 @@ class Loop {
       const outcome = await this.step()
       if (outcome !== undefined) {
         this.terminal.flush()
-        return { outcome, engine: this.engine }
+        // A write that fails says so a turn later, and a guest's last words that nobody got are no success.
+        await this.turn()
+        return { outcome: "_tag" in outcome ? outcome : (this.terminal.failure ?? outcome), engine: this.engine }
       }
     }
   }

@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
 import * as Effect from "effect/Effect"
-import { LOG_CATEGORIES, type LogCategory } from "../host/eventLog.ts"
+import { LOG_CATEGORIES, type LogCategory } from "../host/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
 import { UsageError } from "./errors.ts"
 

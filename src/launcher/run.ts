@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { EventLog } from "../host/eventLog.ts"
+import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
 import { createEngine, type EngineConfig } from "./engine.ts"
 import { BadImage, type CannotWrite, type LaunchError, NoMemory } from "./errors.ts"

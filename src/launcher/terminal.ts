@@ -1,7 +1,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Interrupted } from "./errors.ts"
+import { CannotWrite, Interrupted } from "./errors.ts"
+import { problemOf } from "./files.ts"
 import { Keys, KEYS_HELP } from "./keys.ts"
 
 /*
@@ -22,7 +23,7 @@ export class TerminalSession {
   /** Is a person at the keyboard? */
   readonly interactive: boolean
   /** Why the run has to end. */
-  failure: Interrupted | undefined
+  failure: Interrupted | CannotWrite | undefined
   /** Bytes of output so far. */
   written = 0
   /** All input has been taken, and no more will come. */
@@ -56,7 +57,7 @@ export class TerminalSession {
     for (const signal of SIGNALS) this.on(process, signal, () => this.fail(signal))
     // What we cannot tell anybody any more must not end us in the middle of ending.
     this.on(stderr, "error", () => undefined)
-    this.on(stdout, "error", (error: NodeJS.ErrnoException) => this.fail(error.code === "EIO" ? "SIGHUP" : "SIGPIPE"))
+    this.on(stdout, "error", (error: NodeJS.ErrnoException) => this.undeliverable(error))
     this.on(stdout, "drain", () => this.wake())
     this.on(stdout, "resize", () => this.resized?.())
     // Node writes to pipes blockingly. A reader that does not read would make us deaf to signals.
@@ -93,7 +94,7 @@ export class TerminalSession {
 
   close(): void {
     // What is said after the guest's last words begins on a line of its own.
-    if (process.stdout.isTTY === true && !this.column0 && this.failure?.by !== "SIGHUP") process.stdout.write("\n")
+    if (process.stdout.isTTY === true && !this.column0 && !this.hungUp) process.stdout.write("\n")
     for (const undo of this.undo.splice(0).reverse()) undo()
     // Errors that are still on their way have nobody left to tell.
     process.stdout.on("error", () => undefined)
@@ -103,6 +104,18 @@ export class TerminalSession {
   private fail(by: Interrupted["by"]): void {
     this.failure ??= new Interrupted({ by })
     this.wake()
+  }
+
+  /** Standard output takes no more. */
+  private undeliverable(error: NodeJS.ErrnoException): void {
+    if (error.code === "EIO") return this.fail("SIGHUP")
+    if (error.code === "EPIPE") return this.fail("SIGPIPE")
+    this.failure ??= new CannotWrite({ file: "standard output", problem: problemOf(error) })
+    this.wake()
+  }
+
+  private get hungUp(): boolean {
+    return this.failure?._tag === "Interrupted" && this.failure.by === "SIGHUP"
   }
 
   // -------------------------------------------------------------------------------------------------------- input
