@@ -287,6 +287,10 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
     expect(guest.guestRead(table + index * entrySize(format))! & 0x60).toBe(0x60)
     expect(guest.actual({ gva: page(GUEST_FRAMES), write: false, user: true })).toEqual({ bad: true, outcome: KILL })
     expect(guest.shadow.reason).toContain("page frame 0x40")
+    // Bit 12 chooses a memory type and is no part of the address.
+    guest.setEntry(table, index, 0x1080 | 7)
+    guest.shadow.flush(true)
+    expect(guest.actual({ gva: page(50), write: false, user: true })).toEqual({ frame: 50 })
   })
 
   it("kills for frames that the guest does not have and for reserved bits", () => {

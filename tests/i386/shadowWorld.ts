@@ -126,7 +126,7 @@ export const architecturalWalk = (
     const large = flags && i === steps.length - 2 && (lo & PS) !== 0
     if (large) {
       if ((lo & (wide ? 0x1fe000 : 0x3fe000)) !== 0) return { bad: true }
-      frame = (lo >>> 12) + ((gva >>> 12) & ((1 << (shift - 12)) - 1))
+      frame = ((lo >>> shift) << (shift - 12)) + ((gva >>> 12) & ((1 << (shift - 12)) - 1))
       break
     }
     table = (lo & 0xfffff000) >>> 0

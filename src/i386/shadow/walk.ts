@@ -60,8 +60,9 @@ export class GuestWalk implements GuestTables {
       if ((lo & format.reservedLarge) !== 0) return this.badEntry("directory", gva, hi, lo)
       this.leafAt = at
       this.leafLo = lo
-      const first = hi * 0x10_0000 + (lo >>> 12)
-      this.gfn = first + ((gva >>> 12) & ((1 << (format.directoryShift - 12)) - 1))
+      // Bit 12 is no address but PAT, which nobody looks at here (SDM vol. 3, table 4-4).
+      const within = (1 << (format.directoryShift - 12)) - 1
+      this.gfn = hi * 0x10_0000 + ((lo >>> 12) & ~within) + ((gva >>> 12) & within)
       return PRESENT
     }
     const table = this.hostAddress(hi * 0x1_0000_0000 + ((lo & 0xfffff000) >>> 0))
