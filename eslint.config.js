@@ -1,4 +1,7 @@
+import { builtinModules } from "node:module"
 import tseslint from "typescript-eslint"
+
+const message = "only src/launcher may use what is Node's"
 
 export default tseslint.config(
   { ignores: ["dist", "build", "coverage", "src/machine/core", "src/**/*.gen.ts"] },
@@ -18,8 +21,9 @@ export default tseslint.config(
     rules: {
       "no-restricted-imports": [
         "error",
-        { patterns: [{ group: ["node:*"], message: "only src/launcher may import node:" }] },
+        { patterns: [{ group: ["node:*"], message }], paths: builtinModules.map((name) => ({ name, message })) },
       ],
+      "no-restricted-globals": ["error", ...["process", "Buffer", "require"].map((name) => ({ name, message }))],
     },
   },
 )
