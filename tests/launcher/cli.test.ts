@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -245,6 +245,16 @@ describe("being ended from outside", () => {
     const result = shell(`{ "$@"; echo "status $?" >&2; } | head -c 5`, ["run", "--native", kernel("chatter")])
     expect(result.stdout).toBe("xxxxx")
     expect(result.stderr).toBe("lguest64: standard output was closed\nstatus 141\n")
+  })
+
+  it.skipIf(!existsSync("/dev/full"))("a full disk behind standard output", () => {
+    for (const options of [[], ["--native"]]) {
+      const result = shell(`"$@" > /dev/full`, ["run", ...options], "poweroff 3\n")
+      expect(result).toMatchObject({
+        status: 73,
+        stderr: "lguest64: standard output: no space left on the device\n",
+      })
+    }
   })
 
   it("a reader that does not read holds the guest, and not us", async () => {
