@@ -10,9 +10,11 @@ export const BOOT_PARAMS = struct("boot_params", "BP", 0x1000, "what the boot lo
   header: at(0x202, 4, "'HdrS'"),
   version: at(0x206, 2, "boot protocol version"),
   typeOfLoader: at(0x210, 1, "0xff: none of the assigned ones"),
+  loadFlags: at(0x211, 1, "bit 0: loaded at 1 MiB or above; bit 6: keep the segment registers as they are"),
   ramdiskImage: at(0x218, 4, "guest-physical address of the initrd"),
   ramdiskSize: at(0x21c, 4, "its bytes"),
   cmdLinePtr: at(0x228, 4, "guest-physical address of the NUL-terminated command line"),
+  kernelAlignment: at(0x230, 4, "what a relocatable kernel's address must be a multiple of"),
   hardwareSubarch: at(0x23c, 4, "0 a PC, 1 lguest"),
   hardwareSubarchData: at(0x240, 8, "for the subarchitecture"),
   e820Table: at(0x2d0, 20, "u64 address, u64 size, u32 type (1: memory)", 128),
@@ -27,6 +29,11 @@ const UNKNOWN_LOADER = 0xff
 const PROTOCOL = 0x207
 const HEADER_MAGIC = 0x53726448
 const BOOT_FLAG = 0xaa55
+const LOADED_HIGH = 1 << 0
+/** A guest that followed habit and loaded a GDT of its own would be dead before it knows that it is a guest. */
+const KEEP_SEGMENTS = 1 << 6
+/** CONFIG_PHYSICAL_ALIGN's largest value. */
+const KERNEL_ALIGNMENT = 0x100_0000
 
 export interface BootInfo {
   /** Bytes of memory, all of it usable, from address 0. */
@@ -47,9 +54,11 @@ export const bootParams = (info: BootInfo): Uint8Array => {
   view.setUint32(f.header.offset, HEADER_MAGIC, true)
   view.setUint16(f.version.offset, PROTOCOL, true)
   view.setUint8(f.typeOfLoader.offset, UNKNOWN_LOADER)
+  view.setUint8(f.loadFlags.offset, LOADED_HIGH | (info.subarch === SUBARCH_LGUEST ? KEEP_SEGMENTS : 0))
   view.setUint32(f.ramdiskImage.offset, info.initrdAddress, true)
   view.setUint32(f.ramdiskSize.offset, info.initrdBytes, true)
   view.setUint32(f.cmdLinePtr.offset, info.cmdlineAddress, true)
+  view.setUint32(f.kernelAlignment.offset, KERNEL_ALIGNMENT, true)
   view.setUint32(f.hardwareSubarch.offset, info.subarch, true)
   view.setUint32(f.e820Table.offset + 8, info.memoryBytes, true)
   view.setUint32(f.e820Table.offset + 16, E820_RAM, true)
