@@ -43,6 +43,45 @@ describe("descriptor tables", () => {
   })
 })
 
+describe("a process in compatibility mode", () => {
+  // push $0x23 (the host's selector for 32-bit processes); push $0x400040; lretq
+  const far = [0x6a, 0x23, 0x68, 0x40, 0, 0x40, 0, 0x48, 0xcb]
+  const tries: ReadonlyArray<[string, number, ReadonlyArray<number>]> = [
+    ["syscall", 6, [0x0f, 0x05]],
+    ["sysenter", 13, [0x0f, 0x34]],
+    ["sysret", 6, [0x0f, 0x07]],
+    ["sysexit", 13, [0x0f, 0x35]],
+    ["into", 4, [0xb0, 0x7f, 0x04, 1, 0xce]],
+    ["a call to the host's code", 13, [0x9a, 0, 0, 0, 0, 0x10, 0]],
+    ["a call to the TSS", 13, [0x9a, 0, 0, 0, 0, 0x40, 0]],
+    ["a jump to the TSS's upper half", 13, [0xea, 0, 0, 0, 0, 0x48, 0]],
+    ["a jump through an LDT", 13, [0xea, 0, 0, 0, 0, 7, 0]],
+    ["iret with NT", 13, [0x68, 0, 0x40, 0, 0, 0x9d, 0xcf]],
+    ["the host's stack segment", 13, [0x6a, 0x18, 0x17]],
+    ["enter with 31 levels", 14, [0xc8, 0xff, 0xff, 31]],
+    ["a step over syscall", 6, [0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d, 0x0f, 0x05]],
+    ["hlt", 13, [0xf4]],
+  ]
+  it.each(tries)("gets nothing from %s but exception %d", (_name, vector, code) => {
+    const guest = running("user", far)
+    guest.put(USER_CODE + 0x40, code)
+    expect(guest.run()).toEqual(exception(vector))
+  })
+})
+
+describe("breakpoints that a kernel keeps to itself", () => {
+  it.each([
+    ["int3", [0xcc]],
+    ["int $3", [0xcd, 3]],
+  ])("%s in a process is #GP at the instruction", (_name, code) => {
+    const guest = new TestGuest("private_breakpoint")
+    guest.put(USER_CODE, [0x90, ...code])
+    expect(guest.run()).toEqual(exception(GENERAL_PROTECTION))
+    expect(guest.result(17)).toBe(3n * 8n + 2n)
+    expect(guest.result(18)).toBe(0x40_0001n)
+  })
+})
+
 describe("what the processor remembers", () => {
   it("of one guest's segments is not seen by another one", () => {
     const host = bootHost(2 * GUEST_BYTES)
@@ -268,5 +307,41 @@ describe("an event at each instruction of a round trip between two worlds", () =
   rounds("an NMI, and an interrupt for the guest", (guest) => {
     guest.device.irq(0)
     return nmi(guest)
+  })
+})
+
+describe("an NMI at each instruction of the host's own process", () => {
+  it("is not noticed by the process, the idle task, or the context switches between them", () => {
+    const { kernel } = bootHost(GUEST_BYTES)
+    const { processor, statistics } = kernel
+    const inProcess = () => processor.cpl === 3 && (processor.rip & ~0xfffn) === PROCESS_TEXT
+    /** `count` instructions; what is idle time passes by itself. */
+    const step = (count: number) => {
+      const target = processor.instructions + count
+      while (processor.instructions < target)
+        if (kernel.drive(kernel.now + target - processor.instructions) === "idle")
+          processor.skip(Math.max(0, kernel.clock.nextEvent(kernel.now) - kernel.now))
+    }
+    /** To the process's first instruction after `calls` system calls. */
+    const until = (calls: number) => {
+      while (statistics.hostSystemCalls < calls || !inProcess()) step(1)
+    }
+    const RBX = 3
+    const { pid } = kernel.tasks.all().find((task) => task.kind === "process")!
+    let nmis = 0
+    for (let steps = 0, over = false; !over; steps++) {
+      const calls = statistics.hostSystemCalls
+      until(calls + 2)
+      const before = processor.gpr(RBX)
+      step(steps)
+      over = statistics.hostSystemCalls > calls + 3 && inProcess()
+      processor.attend(ATT_NMI)
+      nmis++
+      // Two laps: in each it adds its number, and what it works with: 64 + 63 + ... + 1.
+      until(calls + 6)
+      expect(processor.gpr(RBX) - before).toBe(2n * BigInt(pid + 2080))
+    }
+    expect(processor.counters().vectors[2]).toBe(nmis)
+    expect(nmis).toBeGreaterThan(250)
   })
 })

@@ -346,6 +346,14 @@ ring0:  movl    %cs, %eax
         RESULT  0, %rax
         ud2
 
+/* Breakpoints are for the kernel alone. */
+        .globl  private_breakpoint
+private_breakpoint:
+        BOOT
+        HCALL   LHCALL_LOAD_IDT_ENTRY, $3, $(stubs + 3 * 16)
+        movl    $USER_TEXT, %ebx
+        jmp     to_user
+
 /* Every data segment register and base is the guest's; then it computes for ever. */
         .globl  mark_segments
 mark_segments:

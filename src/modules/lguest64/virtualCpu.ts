@@ -31,6 +31,8 @@ const S = LGUEST_SHARED.fields
 const STATE = VCPU_STATE.fields
 
 const DEBUG = 1
+const BREAKPOINT = 3
+const OVERFLOW = 4
 const INVALID_OPCODE = 6
 const DEVICE_NOT_AVAILABLE = 7
 const GENERAL_PROTECTION = 13
@@ -178,6 +180,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
     if (vector === PAGE_FAULT) this.pageFault(torn)
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
+    else if ((vector === BREAKPOINT || vector === OVERFLOW) && this.userView && !this.guest.idt.isUser(vector))
+      this.refuseSoftware(vector)
     // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.
     else if (vector === INVALID_OPCODE && this.taskSwitched && isEscape(this.instruction()))
       this.reflectTrap(DEVICE_NOT_AVAILABLE, 0)
@@ -262,6 +266,16 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
     if (!this.userView && error === 0 && isPortAccess(this.instruction())) this.forward(GENERAL_PROTECTION, 0)
     else this.reflectTrap(GENERAL_PROTECTION, error)
+  }
+
+  /**
+   * INT3 and INTO get through the host's gates from anywhere; the guest's gate says that its processes may not: #GP at the
+   * instruction, as by the hardware. As INT n it has two bytes, the second of which is the vector.
+   */
+  private refuseSoftware(vector: number): void {
+    this.retreat(1)
+    if (this.instruction()[0] === vector) this.retreat(1)
+    this.reflectTrap(GENERAL_PROTECTION, (vector << 3) | 2)
   }
 
   private forward(trap: 13 | 14, address: number): void {
@@ -370,6 +384,12 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
       if (lo === 0) hi = (hi + 1) >>> 0
     }
     return bytes
+  }
+
+  private retreat(length: number): void {
+    const { registers: r } = this
+    const lo = r.ripLo - length
+    r.setRip(lo >>> 0, (r.ripHi - (lo < 0 ? 1 : 0)) >>> 0)
   }
 
   advance(length: number): void {
