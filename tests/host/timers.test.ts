@@ -4,7 +4,11 @@ import { type Timer, Timers } from "../../src/host/timers.ts"
 
 describe("timers", () => {
   it("fires each armed timer once, in order of time, and no other", () => {
-    const step = fc.record({ timer: fc.nat(5), action: fc.constantFrom("arm", "cancel"), at: fc.oneof(fc.nat(100), fc.constant(Infinity)) })
+    const step = fc.record({
+      timer: fc.nat(5),
+      action: fc.constantFrom("arm", "cancel"),
+      at: fc.oneof(fc.nat(100), fc.constant(Infinity)),
+    })
     fc.assert(
       fc.property(fc.array(step), fc.nat(120), (steps, until) => {
         const timers = new Timers()
