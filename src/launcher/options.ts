@@ -125,11 +125,10 @@ const program = (version: string, accept: (options: RunOptions) => void, print: 
     .addOption(
       new Option("--arch <ARCH>", "architecture (default: the image's own, else x86_64)").choices(["i386", "x86_64"]),
     )
-    .option(
-      "--mem <SIZE>",
-      "the guest's memory, with K, M or G (a number alone: MiB)",
-      parseMemory,
-      parseMemory(DEFAULT_MEMORY),
+    .addOption(
+      new Option("--mem <SIZE>", "the guest's memory, with K, M or G (a number alone: MiB)")
+        .argParser(parseMemory)
+        .default(parseMemory(DEFAULT_MEMORY), DEFAULT_MEMORY),
     )
     .option("--initrd <FILE>", "initial ramdisk, a newc cpio archive (default with puppy: its programs)")
     .option("--append <CMDLINE>", `the kernel's command line, ${CMDLINE_LONGEST} bytes at most`, "")

@@ -108,6 +108,7 @@ describe("the command line", () => {
     expect(request("--version")).toEqual({ kind: "text", text: "1.2.3\n" })
     const help = request("run", "--help")
     expect(help.kind).toBe("text")
+    if (help.kind === "text") expect(help.text).toContain("default: 64M")
     if (help.kind === "text")
       for (const option of ["--arch", "--native", "--pae", "-d", "-D"]) expect(help.text).toContain(option)
   })
