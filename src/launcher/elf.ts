@@ -82,7 +82,7 @@ const fail = (problem: string): never => {
 }
 
 /** A field's value as a number; a 64-bit one past 2^53 is no size or offset of anything, so it is refused by name. */
-const reader = (view: DataView, file: string) => (base: number, field: Field, name: string) => {
+const reader = (view: DataView) => (base: number, field: Field, name: string) => {
   const offset = base + field.offset
   switch (field.width) {
     case 1:
@@ -95,7 +95,7 @@ const reader = (view: DataView, file: string) => (base: number, field: Field, na
       const value = view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 2 ** 32
       return value <= Number.MAX_SAFE_INTEGER
         ? value
-        : fail(`${file}'s ${name} is ${hex(view.getBigUint64(offset, true))}`)
+        : fail(`has ${hex(view.getBigUint64(offset, true))} for its ${name}: no offset, size or physical address`)
     }
   }
 }
@@ -120,7 +120,7 @@ interface Segment {
 /** The image, ready to be laid out in memory; throws KernelError. */
 export const parseElf = (bytes: Uint8Array, limits: Limits): KernelImage => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const read = reader(view, "the image")
+  const read = reader(view)
   if (bytes.length < IDENT.size || read(0, IDENT.fields.magic, "magic") !== MAGIC) return fail(guess(bytes))
   const elfClass = read(0, IDENT.fields.class, "class")
   if (elfClass !== 1 && elfClass !== 2) fail(`is an ELF file of unknown class ${elfClass}`)

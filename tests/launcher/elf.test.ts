@@ -61,6 +61,11 @@ describe.each<Arch>(["i386", "x86_64"])("an image for %s", (arch) => {
     ["a huge bss", () => elf({ arch, segments: [{ ...page(LOAD_AT), memsz: 0xc0000000 }] }), /more than the guest/],
     ["an entry outside", () => elf({ arch, segments: [page(LOAD_AT)], entry: LOAD_AT + 4096 }), /nothing is loaded/],
     [
+      "a physical address that is a virtual one",
+      () => patched(good, EHDR[arch] + (arch === "i386" ? 15 : 31), 0xff),
+      arch === "i386" ? /memory up to 0xff/ : /for its segment 0 paddr/,
+    ],
+    [
       "an address that wraps around",
       () =>
         elf({

@@ -41,7 +41,7 @@ const PAGE_FAULT = 14
 const HAS_ERROR = 0x227d00
 const FIRST_HARDWARE_VECTOR = 32
 /** What became of a page fault, for the log, by FaultKind. */
-const OUTCOMES = ["fixed", "guest fault", "mmio", "guarded write", "kill"] as const
+const OUTCOMES = ["fixed", "the guest's", "mmio", "guarded write", "kill"] as const
 /** RDTSC counts simulated nanoseconds. */
 const TSC_KHZ = 1_000_000
 const ABI_VERSION = 1
