@@ -18,13 +18,18 @@ export class GuestMemory {
   readonly size: number
   private readonly ram: Ram
   private readonly base: number
+  private readonly written: (gpa: number, bytes: number) => void
 
-  /** @param base host-physical address of guest-physical 0; @param size bytes. */
-  constructor(ram: Ram, base: number, size: number) {
+  /**
+   * @param base host-physical address of guest-physical 0; @param size bytes; @param written who wants to know of each write
+   * (a shadow MMU: what a device writes may be a page table).
+   */
+  constructor(ram: Ram, base: number, size: number, written: (gpa: number, bytes: number) => void = () => undefined) {
     if (base + size > ram.size) throw new RangeError("a guest's memory must lie within the machine's")
     this.ram = ram
     this.base = base
     this.size = size
+    this.written = written
   }
 
   /** Refuses a range that is not wholly in the guest's memory. `gpa` may be anything up to 2^64. */
@@ -47,11 +52,13 @@ export class GuestMemory {
   write16(gpa: number, value: number): void {
     this.check(gpa, 2)
     this.ram.write16(this.base + gpa, value)
+    this.written(gpa, 2)
   }
 
   write32(gpa: number, value: number): void {
     this.check(gpa, 4)
     this.ram.write32(this.base + gpa, value)
+    this.written(gpa, 4)
   }
 
   /** A copy of the guest's bytes. */
@@ -63,5 +70,6 @@ export class GuestMemory {
   copyIn(gpa: number, bytes: Uint8Array): void {
     this.check(gpa, bytes.length)
     this.ram.copyIn(this.base + gpa, bytes)
+    this.written(gpa, bytes.length)
   }
 }

@@ -48,6 +48,8 @@ export interface LguestDevice {
   read(limit: number): Pending
   /** Injects virtual interrupt `irq` (0..31). */
   irq(irq: number): void
+  /** The launcher's devices have written [gpa, gpa + bytes) of the guest's memory, which may be page tables. */
+  written(gpa: number, bytes: number): void
   /** General register by its number in instruction encodings. */
   registerLo(index: number): number
   registerHi(index: number): number

@@ -57,10 +57,8 @@ export class HostedGuest {
       levels.set(line, level)
     })
     this.console = new VirtioConsole(config.consoleOut)
-    this.pci.plug(
-      new VirtioPci(this.console, new GuestMemory(host.machine.ram, host.guestBase, memoryBytes)),
-      CONSOLE_IRQ,
-    )
+    const memory = new GuestMemory(host.machine.ram, host.guestBase, memoryBytes, (gpa, n) => device.written(gpa, n))
+    this.pci.plug(new VirtioPci(this.console, memory), CONSOLE_IRQ)
     loadKernel({
       ram: host.machine.ram,
       base: host.guestBase,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { GuestMemory } from "../../src/devices/index.ts"
 import type { Pending } from "../../src/host/devLguest.ts"
 import { fixed } from "../../src/host/x86_64/fixedArea.ts"
 import { TEXT_OFFSET, TEXT_PAGES } from "../../src/host/x86_64/layout.ts"
@@ -105,6 +106,26 @@ describe("what the processor remembers", () => {
     const segment = (s: number, field: number) => SEG + s * SEG_STRIDE + field
     for (const s of [SEG_DS, SEG_ES, SEG_FS, SEG_GS]) expect(processor.word(segment(s, SEG_SELECTOR))).toBe(0)
     for (const s of [SEG_FS, SEG_GS]) expect(processor.long(segment(s, SEG_BASE))).toBe(0n)
+  })
+})
+
+describe("a device that writes page tables", () => {
+  it("changes what the guest sees at its next flush, as on hardware", () => {
+    const guest = new TestGuest("reread")
+    const { kernel, machine } = guest.hosted
+    guest.put(0x1e_0000, [1])
+    guest.put(0x1e_1000, [2])
+    guest.run(kernel.now + 20_000)
+    expect(guest.result(0)).toBe(1n)
+    const memory = new GuestMemory(machine.ram, guest.base, GUEST_BYTES, (gpa, n) => guest.device.written(gpa, n))
+    memory.write32(0x7000 + 8 * 0x1e0, 0x1e_1003)
+    guest.run(kernel.now + 20_000)
+    expect(guest.result(0)).toBe(2n)
+    memory.copyIn(0x7000 + 8 * 0x1e0, Uint8Array.of(3, 0, 0x1e))
+    guest.run(kernel.now + 20_000)
+    expect(guest.result(0)).toBe(1n)
+    memory.write16(0x7000 + 8 * 0x1e0, 0)
+    expect(guest.run()).toEqual(exception(14))
   })
 })
 

@@ -346,6 +346,15 @@ ring0:  movl    %cs, %eax
         RESULT  0, %rax
         ud2
 
+/* Reads the same address for ever, flushing it each time. */
+        .globl  reread
+reread:
+        BOOT
+1:      movq    VIRT(0x1e0000), %rax
+        RESULT  0, %rax
+        HCALL   LHCALL_FLUSH_TLB_ADDR, $VIRT(0x1e0000)
+        jmp     1b
+
 /* Breakpoints are for the kernel alone. */
         .globl  private_breakpoint
 private_breakpoint:

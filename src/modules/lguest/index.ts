@@ -64,6 +64,9 @@ export class LguestI386Device implements LguestDevice {
     if (this.vcpu.pending === undefined) this.host.kernel.clock.kick()
   }
 
+  /** Nothing to do: i386 guests announce what has changed in their tables, whoever changed it. */
+  written(): void {}
+
   registerLo(index: number): number {
     return this.vcpu.registers.gpr(index)
   }

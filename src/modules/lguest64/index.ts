@@ -61,6 +61,10 @@ export class Lguest64Device implements LguestDevice {
     if (this.vcpu.pending === undefined) this.host.kernel.clock.kick()
   }
 
+  written(gpa: number, bytes: number): void {
+    this.guest.shadow.memoryWritten(gpa, bytes)
+  }
+
   registerLo(index: number): number {
     return this.vcpu.registers.gprLo(index)
   }
