@@ -69,6 +69,8 @@ vectors:
 common_vector:
         SAVE_REGS
         movl    %esp, %eax
+        cmpl    $2, FRAME_VECTOR(%esp)
+        je      5f                /* an NMI asks nobody, and nobody is scheduled on its way back */
         testl   $3, FRAME_CS(%esp)
         jz      from_kernel
         cmpl    $SYSCALL_VECTOR, FRAME_VECTOR(%esp)
@@ -93,11 +95,9 @@ return_to_user:
 
 /*
  * The host itself was interrupted: in its idle loop, or because the Switcher hands on an interrupt that came while a
- * guest ran. NMIs come this way too, and have nothing to do. Any other exception is a defect of the host.
+ * guest ran. NMIs come this way too, from whatever ring, and have nothing to do. Any other exception is a defect of the host.
  */
 from_kernel:
-        cmpl    $2, FRAME_VECTOR(%esp)
-        je      5f
         cmpl    $32, FRAME_VECTOR(%esp)
         jb      4f
 5:      call    gate_hostInterrupt

@@ -112,3 +112,48 @@ describe("an event at each instruction of a round trip between two worlds", () =
     nmi(guest)
   })
 })
+
+describe("an NMI at each instruction of the host's own process", () => {
+  it("is not noticed by the process, the idle task, or the context switches between them", () => {
+    const { hosted } = new TestGuest("power_off")
+    hosted.device.close()
+    const { kernel } = hosted
+    const { processor, statistics } = kernel
+    const inProcess = () => processor.cpl === 3
+    /** `count` instructions; what is idle time passes by itself. */
+    const step = (count: number) => {
+      const target = processor.instructions + count
+      while (processor.instructions < target)
+        if (kernel.drive(kernel.now + target - processor.instructions) === "idle") {
+          const next = kernel.clock.nextEvent(kernel.now)
+          if (next === Infinity) throw new Error("the process is gone")
+          processor.skip(Math.max(0, next - kernel.now))
+        }
+    }
+    /** To the process's first instruction after `calls` system calls. */
+    const until = (calls: number) => {
+      for (let i = 0; statistics.hostSystemCalls < calls || !inProcess(); i++) {
+        if (i === 20_000) throw new Error("the process does not come back")
+        step(1)
+      }
+    }
+    const RSI = 6
+    const { pid } = kernel.tasks.all().find((task) => task.kind === "process")!
+    let nmis = 0
+    until(2)
+    for (let steps = 0, over = false; !over; steps++) {
+      const calls = statistics.hostSystemCalls
+      until(calls + 2)
+      const before = processor.gpr(RSI)
+      step(steps)
+      over = statistics.hostSystemCalls > calls + 3 && inProcess()
+      processor.attend(ATT_NMI)
+      nmis++
+      // Two laps: in each it adds its number, and what it works with: 64 + 63 + ... + 1.
+      until(calls + 6)
+      expect(processor.gpr(RSI) - before).toBe(2n * BigInt(pid + 2080))
+    }
+    expect(processor.counters().vectors[2]).toBe(nmis)
+    expect(nmis).toBeGreaterThan(250)
+  })
+})

@@ -340,8 +340,11 @@ describe("an NMI at each instruction of the host's own process", () => {
     const step = (count: number) => {
       const target = processor.instructions + count
       while (processor.instructions < target)
-        if (kernel.drive(kernel.now + target - processor.instructions) === "idle")
-          processor.skip(Math.max(0, kernel.clock.nextEvent(kernel.now) - kernel.now))
+        if (kernel.drive(kernel.now + target - processor.instructions) === "idle") {
+          const next = kernel.clock.nextEvent(kernel.now)
+          if (next === Infinity) throw new Error("the process is gone")
+          processor.skip(Math.max(0, next - kernel.now))
+        }
     }
     /** To the process's first instruction after `calls` system calls. */
     const until = (calls: number) => {
