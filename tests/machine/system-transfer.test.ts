@@ -343,6 +343,22 @@ describe("task switches", () => {
     expect(lab.selector(S.SEG_TR)).toBe(SEL.tss)
   })
 
+  it("so is one that has no room for the old task's registers", () => {
+    lab.enter("prot32", 0, jmpf(SEL.tss2, 0))
+    task()
+    cpu.setSegment(S.SEG_TR, SEL.tss, BigInt(TSS), 0x66, 0x8b00)
+    const before = ram.read32(TSS + 0x20)
+    expect(outcome()).toEqual([10, SEL.tss])
+    expect(lab.selector(S.SEG_TR)).toBe(SEL.tss)
+    expect([ram.read32(TSS + 0x20), busy(SEL.tss2)]).toEqual([before, false])
+    // A 16-bit one needs 2Ch bytes.
+    lab.enter("prot32", 0, jmpf(SEL.tss2, 0))
+    task()
+    cpu.setSegment(S.SEG_TR, SEL.tss, BigInt(TSS), 0x2b, 0x8300)
+    cpu.run(1)
+    expect(lab.selector(S.SEG_TR)).toBe(SEL.tss2)
+  })
+
   it("a busy one is #GP, or #TS as the link of an IRET is when it is not", () => {
     lab.enter("prot32", 0, jmpf(SEL.tss, 0))
     expect(outcome()).toEqual([13, SEL.tss])

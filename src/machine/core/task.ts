@@ -197,6 +197,9 @@ export function taskSwitch(selector: u32, source: u32, flags: u32, hasError: boo
   const limit = descLimit();
   const least: u32 = wide ? TSS32_LIMIT : TSS16_LIMIT;
   if (limit < least) raise(V_TS, selector & SELECTOR);
+  // The old one may have been good enough for LTR and still have no room for the registers.
+  const oldLeast: u32 = (segAttr(SEG_TR) & WIDE) != 0 ? TSS32_LIMIT : TSS16_LIMIT;
+  if (segLimit(SEG_TR) < oldLeast) raise(V_TS, segSelector(SEG_TR) & SELECTOR);
   const tss = descBase();
   const descriptor = descAt;
   const oldTss = segBase(SEG_TR);
