@@ -18,7 +18,7 @@ import { EFLAGS, LAZY_AUX, LAZY_RESULT } from "./state";
 export const AUX_CF: u32 = 0x80000000;
 export const AUX_PO: u32 = 0x40000000;
 export const AUX_AF: u32 = 8;
-const AUX_CARRIES: u32 = 0xc0000000;
+export const AUX_CARRIES: u32 = 0xc0000000;
 
 /** The status flags in EFLAGS (SDM vol. 1, 3.4.3.1). */
 export const CF: u32 = 1;

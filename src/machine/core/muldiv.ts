@@ -3,9 +3,9 @@ import { address, dst, imm, read, readRm, setDst, setRegister, src } from "./ope
 import { pause } from "./counters";
 import { V_DE } from "./arch";
 import { raise } from "./fault";
-import { setCarryOverflow, signExtended } from "./flags";
+import { AUX_AF, AUX_CARRIES, setCarryOverflow, setLazy, signExtended } from "./flags";
 import { R_BASE } from "./record";
-import { GPR } from "./state";
+import { GPR, LAZY_AUX } from "./state";
 
 /*
  * Multiplication and division. The products of 64-bit operands are put together from 32-bit halves; a division of 128
@@ -120,6 +120,14 @@ export function imulRMI<T>(ip: usize): void {
   setDst<T>(ip, product<T>(read<T>(ip, address(ip, sizeof<T>(), false)), imm<T>(ip)));
 }
 
+/**
+ * Flags of a quotient, all of them undefined: Zen keeps CF and OF, sets AF, and clears SF, ZF and PF. (A result of 1 is
+ * neither negative nor zero nor of even parity.)
+ */
+function setDivided(): void {
+  setLazy(1, (load<u32>(cpu, LAZY_AUX) & AUX_CARRIES) | AUX_AF);
+}
+
 function divideError(ip: usize): void {
   pause(ip);
   raise(V_DE, 0);
@@ -147,6 +155,7 @@ function readDividend<T>(): u64 {
 // @ts-ignore: decorator
 @inline
 function storeQuotient<T>(quotient: T, remainder: T): void {
+  setDivided();
   if (sizeof<T>() == 1) {
     store<u8>(cpu, <u8>quotient, RAX);
     store<u8>(cpu, <u8>remainder, RAX + 1);
