@@ -124,9 +124,37 @@ describe("CR3, CR4, CR8", () => {
     expect(cpu.long(S.CR3)).toBe(0x18n | BigInt(TABLES))
   })
 
-  it("CR8 has four bits; the others do not exist", () => {
-    expect(write(8, 15n, "long")).toBe(undefined)
-    lab.code(CODE + 4, fromCr(8))
+  it("CR8 is the local APIC's task priority", () => {
+    // SDM vol. 3, 11.8.6: bits 7..4 of the TPR, whose lower half a write of CR8 clears.
+    const device = { priority: 0, accesses: 0 }
+    const lab = new Lab({
+      ...openBus,
+      mmioRead: (_cpu, address, size) => {
+        expect([address, size]).toEqual([0xfee00080, 4])
+        device.accesses++
+        return device.priority
+      },
+      mmioWrite: (_cpu, address, size, value) => {
+        expect([address, size]).toEqual([0xfee00080, 4])
+        device.accesses++
+        device.priority = value
+      },
+    })
+    lab.enter("long", 0, [...toCr(8), ...fromCr(8)])
+    lab.cpu.setGpr(0, 9n)
+    lab.cpu.run(1)
+    expect(device).toEqual({ priority: 0x90, accesses: 1 })
+    device.priority = 0xcd
+    lab.cpu.run(1)
+    expect(lab.cpu.gpr(0)).toBe(12n)
+    expect(device.accesses).toBe(2)
+  })
+
+  it("CR8 has four bits, remembered while there is no APIC; the others do not exist", () => {
+    lab.enter("long", 0, [...toCr(8), ...fromCr(8)])
+    cpu.setLong(S.MSR_APIC_BASE, 0xfee00100n)
+    cpu.setGpr(0, 15n)
+    cpu.run(1)
     cpu.setGpr(0, 0n)
     cpu.run(1)
     expect(cpu.gpr(0)).toBe(15n)

@@ -136,6 +136,11 @@ export const TSS64_RSP0: u32 = 0x04;
 /** IST1..IST7, 8 bytes each. */
 export const TSS64_IST1: u32 = 0x24;
 
+// IA32_APIC_BASE (SDM vol. 3, 11.4.3) and the one register of the page there that the processor itself knows.
+export const APIC_ENABLE: u64 = 0x800;
+export const APIC_FRAME: u64 = 0x000000fffffff000;
+export const APIC_TPR: u64 = 0x80;
+
 // DR6 and DR7 (SDM vol. 3, 17.2).
 export const DR6_BD: u32 = 1 << 13;
 export const DR6_BS: u32 = 1 << 14;

@@ -13,6 +13,7 @@ import {
   HALTED,
   MODE,
   MODE_64,
+  MSR_APIC_BASE,
   MSR_EFER,
   MSR_KERNEL_GS_BASE,
   SEG_BASE,
@@ -22,6 +23,9 @@ import {
   SHADOW_STI,
 } from "./state";
 import {
+  APIC_ENABLE,
+  APIC_FRAME,
+  APIC_TPR,
   AR_L,
   AR_TYPE_SHIFT,
   CR0_AM,
@@ -58,6 +62,7 @@ import {
 } from "./arch";
 import { FL_USER, iopl, noticeFlags, readFlags, writeFlags } from "./eflags";
 import { raise, raiseGp } from "./fault";
+import { mmioLoad, mmioStore } from "./memory";
 import { loadPdptes } from "./paging";
 import { cpl, inLongMode, inRealMode, inVirtual8086, segAt, segAttr, updateMode } from "./segments";
 import { flushAll, flushPage } from "./tlb";
@@ -135,6 +140,19 @@ function writeCr4(value: u64): void {
   if ((changed & paging) != 0) flushAll(true);
 }
 
+/*
+ * CR8 is the upper half of the local APIC's task priority register, bits 7..4 (SDM vol. 3, 11.8.6), and the APIC is a
+ * device on the bus. Only while IA32_APIC_BASE disables it does the processor itself remember a value.
+ */
+function hasApic(): bool {
+  return (load<u64>(cpu, MSR_APIC_BASE) & APIC_ENABLE) != 0;
+}
+
+/** Physical address of the TPR. */
+function taskPriority(): u64 {
+  return (load<u64>(cpu, MSR_APIC_BASE) & APIC_FRAME) + APIC_TPR;
+}
+
 /** MOV CRn, r. Outside of 64-bit mode `value` is a 32-bit register's. */
 export function movToCr(cr: u32, value: u64): void {
   if (cr != 0 && cr != 2 && cr != 3 && cr != 4 && cr != 8) raise(V_UD, 0);
@@ -146,7 +164,8 @@ export function movToCr(cr: u32, value: u64): void {
   else if (cr == 4) writeCr4(value);
   else {
     if (value > 15) raiseGp();
-    store<u64>(cpu, value, CR8);
+    if (hasApic()) mmioStore(taskPriority(), value << 4, 4);
+    else store<u64>(cpu, value, CR8);
   }
 }
 
@@ -158,7 +177,7 @@ export function movFromCr(cr: u32): u64 {
   if (cr == 2) return load<u64>(cpu, CR2);
   if (cr == 3) return load<u64>(cpu, CR3);
   if (cr == 4) return load<u64>(cpu, CR4);
-  return load<u64>(cpu, CR8);
+  return hasApic() ? (mmioLoad(taskPriority(), 4) >> 4) & 15 : load<u64>(cpu, CR8);
 }
 
 export function clts(): void {

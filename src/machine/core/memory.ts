@@ -66,7 +66,7 @@ export function st<T>(linear: u64, value: T, seg: u32): void {
 /**
  * WebAssembly address through which `linear` can be read and written with atomic operations; all faults of the write
  * have been raised. 0 when there is none: the access crosses a page, is not aligned to its size or hits a device. The
- * caller then reads and writes by ld and st under the split lock. To be called once for each operation: a page with
+ * caller then reads and writes by ld and st under the bus lock. To be called once for each operation: a page with
  * decoded code is marked as written here.
  */
 // @ts-ignore: decorator
@@ -96,7 +96,7 @@ function nextPage(linear: u64, system: bool): u64 {
 }
 
 /** A device's register; all ones above 4 GiB, where nothing answers. */
-function mmioLoad(physical: u64, size: u32): u64 {
+export function mmioLoad(physical: u64, size: u32): u64 {
   if (physical + size > 0x100000000) return ~(<u64>0);
   if (size == 8) {
     const low = <u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical, 4);
@@ -105,7 +105,7 @@ function mmioLoad(physical: u64, size: u32): u64 {
   return <u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical, size);
 }
 
-function mmioStore(physical: u64, value: u64, size: u32): void {
+export function mmioStore(physical: u64, value: u64, size: u32): void {
   if (physical + size > 0x100000000) return;
   if (size == 8) {
     busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical, 4, <u32>value);

@@ -23,7 +23,7 @@ import {
   SEG_GS,
   TSC_OFFSET,
 } from "./state";
-import { CR0_PG, CR4_TSD, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./arch";
+import { APIC_ENABLE, APIC_FRAME, CR0_PG, CR4_TSD, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./arch";
 import { privileged } from "./control";
 import { raiseGp } from "./fault";
 import { segAt } from "./segments";
@@ -63,8 +63,6 @@ const EFER_WRITABLE: u64 = EFER_SCE | EFER_LME | EFER_NXE;
 const MISC_ENABLE: u64 = 1;
 /** BSP flag, which software cannot change. */
 const APIC_BSP: u64 = 0x100;
-const APIC_ENABLE: u64 = 0x800;
-const APIC_FRAME: u64 = 0x000000fffffff000;
 
 /** Where the state keeps a plain register; 0 for one that is not plain. */
 function fieldOf(number: u32): usize {
