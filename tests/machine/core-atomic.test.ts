@@ -8,29 +8,40 @@ import { Machine } from "../../src/machine/machine.ts"
 import type { WorkerJob } from "./core-worker.ts"
 
 /*
- * Two processors in two threads on one memory: what LOCK and XCHG promise must hold.
+ * Three processors in three threads on one memory: what LOCK and XCHG promise must hold.
  */
 
-const PROCESSORS = 2
-const ROUNDS = 20_000
+const PROCESSORS = 3
+const ROUNDS = 100_000
 const CODE = 0x10000
 const DATA = 0x20000
+const TABLES = 0x30000
+const READY = 0x40000
 
 const program = new URL("./core-worker.ts", import.meta.url).href
 const bytes32 = (v: number) => [v & 255, (v >>> 8) & 255, (v >>> 16) & 255, (v >>> 24) & 255]
 
-/** Runs `body` ROUNDS times on each processor (ECX counts) and returns the memory afterwards. */
-const race = async (body: ReadonlyArray<number>) => {
+/** Runs `body` ROUNDS times on each processor (ESI counts) and returns the memory afterwards. */
+const race = async (body: ReadonlyArray<number>, mode: "prot32" | "long" = "prot32") => {
   const core = new WebAssembly.Module(readFileSync(coreFile))
   const machine = Machine.create({ core, ramBytes: 0x100000, processors: PROCESSORS, bus: openBus })
-  // mov ecx, ROUNDS; again: body; dec ecx; jnz again; hlt
-  const back = -(body.length + 1 + 6)
+  const back = -(body.length + 2 + 6)
   machine.ram.copyIn(
     CODE,
-    Uint8Array.from([0xb9, ...bytes32(ROUNDS), ...body, 0x49, 0x0f, 0x85, ...bytes32(back), 0xf4]),
+    Uint8Array.from([
+      // All begin at once: lock inc dword [READY]; wait: cmp dword [READY], PROCESSORS; jne wait
+      ...[0xf0, 0xff, 0x04, 0x25, ...bytes32(READY)],
+      ...[0x83, 0x3c, 0x25, ...bytes32(READY), PROCESSORS, 0x75, 0xf6],
+      // mov esi, ROUNDS; again: body; dec esi; jnz again; hlt
+      ...[0xbe, ...bytes32(ROUNDS), ...body, 0xff, 0xce, 0x0f, 0x85, ...bytes32(back), 0xf4],
+    ]),
   )
+  // The first 2 MiB mapped to themselves by one large page.
+  for (const [level, entry] of [TABLES + 0x1007, TABLES + 0x2007, 0x87].entries())
+    machine.ram.write32(TABLES + level * 0x1000, entry)
   const finished = Array.from({ length: PROCESSORS }, (_, index) => {
-    const workerData: WorkerJob = { core, memory: machine.memory, index, code: CODE }
+    const job = { core, memory: machine.memory, index, code: CODE }
+    const workerData: WorkerJob = mode === "long" ? { ...job, cr3: TABLES } : job
     // Workers know no TypeScript by themselves.
     const start = `import("tsx/esm/api").then(({ register }) => (register(), import(${JSON.stringify(program)})))`
     const worker = new Worker(start, { eval: true, workerData })
@@ -45,7 +56,7 @@ const race = async (body: ReadonlyArray<number>) => {
 
 const TOTAL = PROCESSORS * ROUNDS
 
-describe("two processors", () => {
+describe("three processors", () => {
   it("lose no LOCKed update, aligned, unaligned or across pages", async () => {
     const ram = await race([
       ...[0xf0, 0xff, 0x05, ...bytes32(DATA)], // lock inc dword [DATA]
@@ -78,5 +89,47 @@ describe("two processors", () => {
       ...[0x75, 0xee], // jne again
     ])
     expect(ram.read32(DATA)).toBe(TOTAL)
+  })
+
+  it("lose no update when aligned and unaligned operands overlap", async () => {
+    const ram = await race([
+      // What the second one only reads and writes back is what the first one counts in.
+      ...[0xf0, 0x81, 0x05, ...bytes32(DATA), ...bytes32(0x10000)], // lock add dword [DATA], 10000h
+      ...[0xf0, 0x81, 0x05, ...bytes32(DATA + 2), ...bytes32(0x10000)], // lock add dword [DATA + 2], 10000h
+    ])
+    // Not even a carry goes from one counter to the other.
+    expect([ram.read16(DATA + 2), ram.read16(DATA + 4)]).toEqual([TOTAL & 0xffff, TOTAL & 0xffff])
+  })
+
+  it("count together with LOCK CMPXCHG8B across pages", async () => {
+    const at = DATA + 0xffc
+    const ram = await race([
+      ...[0xa1, ...bytes32(at), 0x8b, 0x15, ...bytes32(at + 4)], // mov eax, [at]; mov edx, [at + 4]
+      ...[0x8d, 0x58, 0x01, 0x8d, 0x4a, 0x02], // again: lea ebx, [eax + 1]; lea ecx, [edx + 2]
+      ...[0xf0, 0x0f, 0xc7, 0x0d, ...bytes32(at)], // lock cmpxchg8b [at]
+      ...[0x75, 0xf0], // jne again
+    ])
+    expect([ram.read32(at), ram.read32(at + 4)]).toEqual([TOTAL, 2 * TOTAL])
+  })
+
+  it("count together with LOCK CMPXCHG16B and everything that is LOCKed within its operand", async () => {
+    const ram = await race(
+      [
+        ...[0x48, 0x8b, 0x04, 0x25, ...bytes32(DATA)], // mov rax, [DATA]
+        ...[0x48, 0x8b, 0x14, 0x25, ...bytes32(DATA + 8)], // mov rdx, [DATA + 8]
+        ...[0x48, 0x8d, 0x58, 0x01], // again: lea rbx, [rax + 1]
+        ...[0x48, 0xb9, 0, 0, 0, 0, 1, 0, 0, 0], // mov rcx, 100000000h
+        ...[0x48, 0x01, 0xd1], // add rcx, rdx
+        ...[0xf0, 0x48, 0x0f, 0xc7, 0x0c, 0x25, ...bytes32(DATA)], // lock cmpxchg16b [DATA]
+        ...[0x75, 0xe3], // jne again
+        ...[0xf0, 0xff, 0x04, 0x25, ...bytes32(DATA + 12)], // lock inc dword [DATA + 12]
+        ...[0xf0, 0xff, 0x04, 0x25, ...bytes32(DATA + 6)], // lock inc dword [DATA + 6]
+      ],
+      "long",
+    )
+    expect(ram.read32(DATA)).toBe(TOTAL)
+    expect([ram.read16(DATA + 4), ram.read16(DATA + 10)]).toEqual([0, 0])
+    expect(ram.read16(DATA + 6) + ram.read16(DATA + 8) * 0x10000).toBe(TOTAL)
+    expect(ram.read32(DATA + 12)).toBe(2 * TOTAL)
   })
 })

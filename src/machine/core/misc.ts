@@ -1,25 +1,12 @@
 import { cpu } from "./cpu";
-import { CR0_EM, CR0_MP, CR0_TS, V_BR, V_GP, V_NM, V_UD } from "./arch";
+import { CR0_EM, CR0_MP, CR0_TS, V_BR, V_NM, V_UD } from "./arch";
 import { pause } from "./counters";
 import { raise } from "./fault";
-import { STATUS, condition, setResult, setStatusFlags, statusFlags, setLazy } from "./flags";
-import {
-  address,
-  addressAt,
-  atomicAddress,
-  direct,
-  dst,
-  isMemory,
-  read,
-  readToWriteMiss,
-  segmented,
-  setDst,
-  sum,
-  write,
-} from "./operand";
+import { STATUS, condition, setStatusFlags, statusFlags } from "./flags";
+import { address, addressAt, dst, isMemory, read, segmented, setDst, sum, write } from "./operand";
 import * as O from "./ops";
 import * as R from "./record";
-import { CR0, EFLAGS, GPR, LAZY_AUX, LAZY_RESULT, SEG, SEG_SELECTOR, SEG_STRIDE } from "./state";
+import { CR0, GPR, SEG, SEG_SELECTOR, SEG_STRIDE } from "./state";
 
 /*
  * Instructions that belong to no larger family.
@@ -118,49 +105,6 @@ export function lahf(): void {
 export function sahf(): void {
   const kept = statusFlags() & 0x800;
   setStatusFlags(((<u32>load<u8>(cpu, GPR + 1)) & STATUS & 0xff) | kept);
-}
-
-/** Changes only ZF. */
-export function setZero(zero: bool): void {
-  setStatusFlags((statusFlags() & ~0x40) | (zero ? 0x40 : 0));
-}
-
-/** CMPXCHG8B: EDX:EAX with memory, ECX:EBX to be stored. */
-export function cmpxchg8b(ip: usize): void {
-  const linear = address(ip, 8, true);
-  const expected = (load<u64>(cpu, GPR + 16) << 32) | (<u64>load<u32>(cpu, GPR));
-  const replacement = (load<u64>(cpu, GPR + 8) << 32) | (<u64>load<u32>(cpu, GPR + 24));
-  const at = atomicAddress<u64>(ip, linear);
-  let old: u64;
-  if (at != 0) old = atomic.cmpxchg<u64>(at, expected, replacement);
-  else {
-    old = readToWriteMiss(ip, linear, 8, load<u8>(ip, R.R_SEGMENT));
-    write<u64>(ip, linear, old == expected ? replacement : old);
-  }
-  if (old != expected) {
-    store<u64>(cpu, old & 0xffffffff, GPR);
-    store<u64>(cpu, old >> 32, GPR + 16);
-  }
-  setZero(old == expected);
-}
-
-/** CMPXCHG16B: RDX:RAX, RCX:RBX; #GP unless aligned. WebAssembly has no wider atomics: the two halves are stored in turn. */
-export function cmpxchg16b(ip: usize): void {
-  const linear = address(ip, 16, true);
-  if ((linear & 15) != 0) {
-    pause(ip);
-    raise(V_GP, 0);
-  }
-  const low = readToWriteMiss(ip, linear, 8, load<u8>(ip, R.R_SEGMENT));
-  const high = read<u64>(ip, linear + 8);
-  const equal = low == load<u64>(cpu, GPR) && high == load<u64>(cpu, GPR + 16);
-  write<u64>(ip, linear, equal ? load<u64>(cpu, GPR + 24) : low);
-  write<u64>(ip, linear + 8, equal ? load<u64>(cpu, GPR + 8) : high);
-  if (!equal) {
-    store<u64>(cpu, low, GPR);
-    store<u64>(cpu, high, GPR + 16);
-  }
-  setZero(equal);
 }
 
 /** x87 and vector instructions on a processor that has neither: #NM where the system asks for it, else #UD. */

@@ -20,7 +20,20 @@ import {
   testRmI,
   testRmR,
 } from "./alu";
-import { cmpxchgMR, cmpxchgRR, lockedBitI, lockedI, lockedR, xaddMR, xaddRR, xchgMR, xchgRR } from "./atomic";
+import {
+  abandonBus,
+  cmpxchg16b,
+  cmpxchg8b,
+  cmpxchgMR,
+  cmpxchgRR,
+  lockedBitI,
+  lockedI,
+  lockedR,
+  xaddMR,
+  xaddRR,
+  xchgMR,
+  xchgRR,
+} from "./atomic";
 import { aaa, aad, aam, aas, daa, das, salc } from "./bcd";
 import { bitMR, bitRR, bitRmI, bsf, bsr, bswapR } from "./bits";
 import { badCall, call, callRm, checkTarget, following, isTarget, jcc, jmp, jmpRm, loop, ret, target } from "./branch";
@@ -35,8 +48,6 @@ import {
   clflush,
   cmovRM,
   cmovRR,
-  cmpxchg16b,
-  cmpxchg8b,
   extend8To16,
   lahf,
   leaAny,
@@ -127,6 +138,7 @@ function suspend(ip: usize): usize {
 
 /** After a fault has unwound run(): counts and RIP as of the instruction that raised it, then its delivery. */
 function recover(): void {
+  abandonBus();
   const current: usize = load<u32>(cpu, CURRENT);
   if (current != 0) {
     store<i64>(cpu, load<i64>(cpu, BUDGET) + load<u8>(current, R.R_REMAINING), BUDGET);

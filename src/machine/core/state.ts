@@ -27,7 +27,10 @@ export const HEADER_CPUS = 0x0c;
 /** u32: physical address range of host gates, begin and end (0, 0 when the machine has none). */
 export const HEADER_GATE_BEGIN = 0x10;
 export const HEADER_GATE_END = 0x14;
-/** u32: a lock word for LOCKed accesses that are unaligned or cross a page. */
+/**
+ * u32: the bus lock, 0 or its holder's index plus 1, for LOCKed accesses that no WebAssembly atomic can make: unaligned ones, those across pages,
+ * and CMPXCHG16B. See atomic.ts and LOCKING.
+ */
 export const HEADER_SPLIT_LOCK = 0x18;
 /** u32: bumped when a page first turns into code, so that other processors drop fast write entries for it. */
 export const HEADER_CODE_EPOCH = 0x1c;
@@ -104,6 +107,7 @@ export const CR0 = 0x1c0;
 export const CR2 = 0x1c8;
 export const CR3 = 0x1d0;
 export const CR4 = 0x1d8;
+/** CR8 is kept here only while there is no local APIC whose TPR it is (control.ts). */
 export const CR8 = 0x1e0;
 /** u64 x 8: DR0..DR3, (4, 5 unused), DR6, DR7. */
 export const DR = 0x1e8;
@@ -261,6 +265,8 @@ export const COUNT_INTERRUPT = 0x440;
 export const COUNT_SYSCALL = 0x448;
 export const COUNT_SYSENTER = 0x450;
 export const COUNT_BLOCKS_DECODED = 0x458;
+/** u32: 1 while this processor makes a LOCKed access by one WebAssembly atomic; other processors read it (atomic.ts). */
+export const LOCKING = 0x480;
 export const COUNT_VECTOR = 0x800;
 
 /** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
