@@ -169,6 +169,8 @@ export class Processor {
 
   set rip(value: bigint) {
     this.setLong(S.RIP, value)
+    // Wherever that is, it is not in the middle of a repeated instruction.
+    this.setWord(S.REPEATING, 0)
   }
 
   get flags(): bigint {

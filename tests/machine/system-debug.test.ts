@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { openBus } from "../../src/machine/bus.ts"
 import * as S from "../../src/machine/core/state.ts"
 import { CODE, DATA, FL_IF, FL_RF, FL_TF, Lab, SEL, gate, handler } from "./lab.ts"
 
@@ -110,8 +111,8 @@ describe("execution breakpoints", () => {
     lab.code(handler(1), [0x81, 0x4c, 0x24, 0x08, 0, 0, 1, 0, 0xcf])
     cpu.run(4)
     expect(cpu.rip).toBe(BigInt(CODE + 2))
-    cpu.run(1)
     expect(Number(cpu.flags) & FL_RF).toBe(0)
+    cpu.run(1)
     // And RF is gone: the next time round it hits again.
     expect(cpu.counters().vectors[1]).toBe(1)
     cpu.run(10)
@@ -166,11 +167,121 @@ describe("data breakpoints", () => {
     expect(hits(READ, DATA + 2, 3, 1)).toBe(0)
   })
 
+  it("hit either half of what CMPXCHG16B accesses", () => {
+    for (const [address, hit] of [
+      [DATA - 8, 0],
+      [DATA, 1],
+      [DATA + 8, 1],
+      [DATA + 16, 0],
+    ] as const) {
+      lab.enter("long", 0, [0xf0, 0x48, 0x0f, 0xc7, 0x0f, NOP]) // lock cmpxchg16b [rdi]
+      cpu.setGpr(7, BigInt(DATA))
+      enable(0, address, 1, 2)
+      cpu.run(2)
+      expect(cpu.counters().vectors[1]).toBe(hit)
+    }
+  })
+
   it("hit frames that the processor pushes", () => {
     lab.enter("prot32", 0, [0xcd, 0x40])
     lab.code(handler(0x40), [NOP, 0xf4])
     enable(0, Number(cpu.gpr(4)) - 4, 1, 3)
     cpu.run(3)
+    expect(cpu.counters().vectors[1]).toBe(1)
+  })
+})
+
+describe.each(["prot32", "long"] as const)("RF and repeated string instructions (%s)", (mode) => {
+  // REP STOSB; NOP.
+  const FILL = [0xf3, 0xaa, NOP]
+  const VECTOR = 0x50
+  const IRET = mode === "long" ? [0x48, 0xcf] : [0xcf]
+  const lab = new Lab({ ...openBus, interruptAcknowledge: () => VECTOR })
+  const { cpu } = lab
+  const fill = (elements: number) => {
+    lab.enter(mode, 0, FILL).setFlags(FL_IF)
+    cpu.setGpr(7, BigInt(DATA))
+    cpu.setGpr(1, BigInt(elements))
+  }
+  const image = () => {
+    const [rip, , flags] = lab.frame(3, mode === "long" ? 8 : 4)
+    return { rip, resume: (flags! & FL_RF) !== 0 }
+  }
+  const execution = () => {
+    cpu.setLong(S.DR, BigInt(CODE))
+    cpu.setLong(S.DR + 56, 0x402n)
+    cpu.refresh()
+  }
+
+  it("is set in the frame of an interrupt between two iterations, not behind the last", () => {
+    fill(5000)
+    cpu.run(1)
+    expect(cpu.rip).toBe(BigInt(CODE))
+    expect(Number(cpu.flags) & FL_RF).toBe(0)
+    cpu.setIntr(true)
+    cpu.run(1)
+    expect(lab.vector).toBe(VECTOR)
+    expect(image()).toEqual({ rip: CODE, resume: true })
+    expect(Number(cpu.flags) & FL_RF).toBe(0)
+
+    fill(10)
+    cpu.run(1)
+    expect(cpu.rip).toBe(BigInt(CODE + 2))
+    cpu.setIntr(true)
+    cpu.run(1)
+    expect(image()).toEqual({ rip: CODE + 2, resume: false })
+  })
+
+  it("is clear in the frame of an interrupt before the first iteration", () => {
+    fill(5000)
+    cpu.setIntr(true)
+    cpu.run(1)
+    expect(image()).toEqual({ rip: CODE, resume: false })
+  })
+
+  it("is clear in the frame of a trap after an iteration, as AMD's processors have it", () => {
+    fill(3)
+    lab.setFlags(FL_TF)
+    lab.code(handler(1), IRET)
+    for (const rcx of [2, 1, 0]) {
+      cpu.run(1)
+      expect(cpu.gpr(1)).toBe(BigInt(rcx))
+      // The trap and its IRET.
+      const top = lab.stackTop
+      cpu.run(1)
+      const size = mode === "long" ? 8 : 4
+      const flags = lab.ram.read32(top - (mode === "long" ? 3 : 1) * size)
+      expect(flags & (FL_RF | FL_TF)).toBe(FL_TF)
+    }
+    expect(cpu.rip).toBe(BigInt(CODE + 2))
+  })
+
+  it("lasts until the last iteration", () => {
+    fill(3)
+    execution()
+    lab.setFlags(FL_RF)
+    cpu.run(2)
+    expect(Number(cpu.flags) & FL_RF).toBe(FL_RF)
+    cpu.run(1)
+    expect(cpu.rip).toBe(BigInt(CODE + 2))
+    expect(Number(cpu.flags) & FL_RF).toBe(0)
+    expect(cpu.counters().vectors[1]).toBe(0)
+  })
+
+  it("a breakpoint on the instruction hits once, whatever interrupts it", () => {
+    fill(20)
+    execution()
+    // The #DB handler steps over it: OR dword [rSP + offset], RF; IRET.
+    const offset = mode === "long" ? 16 : 8
+    lab.code(handler(1), [0x81, 0x4c, 0x24, offset, 0, 0, 1, 0, ...IRET])
+    lab.code(handler(VECTOR), IRET)
+    cpu.run(6)
+    cpu.setIntr(true)
+    cpu.run(1)
+    cpu.setIntr(false)
+    cpu.run(30)
+    expect(cpu.gpr(1)).toBe(0n)
+    expect(cpu.counters().vectors[VECTOR]).toBe(1)
     expect(cpu.counters().vectors[1]).toBe(1)
   })
 })

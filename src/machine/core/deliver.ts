@@ -11,6 +11,7 @@ import {
   IDTR_BASE,
   IDTR_LIMIT,
   NEXT_RIP,
+  REPEATING,
   RESUME_ARMED,
   SEG_CS,
   SEG_DS,
@@ -124,6 +125,7 @@ function delivered(vector: u32): void {
   store<u32>(cpu, 0, SHADOW_STI);
   store<u32>(cpu, 0, TRAP_ARMED);
   store<u32>(cpu, 0, RESUME_ARMED);
+  store<u32>(cpu, 0, REPEATING);
   const clear: u32 = ATT_HALTED | ATT_SHADOW;
   if ((atomic.load<u32>(cpu + ATTENTION) & clear) != 0) atomic.and<u32>(cpu + ATTENTION, ~clear);
   const counter = cpu + <usize>(vector << 3);

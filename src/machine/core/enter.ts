@@ -4,7 +4,7 @@ import { JUMP_CACHE, countWithin, cutBlock, findBlock, isGate, resetBlocks } fro
 import { checkTarget } from "./branch";
 import { count } from "./counters";
 import { raise } from "./fault";
-import { boundary } from "./interrupts";
+import { boundary, endResume } from "./interrupts";
 import { fetchPage } from "./memory";
 import { stackWidth } from "./operand";
 import { inRam } from "./paging";
@@ -31,6 +31,7 @@ import {
   JUMP_TAG,
   MODE,
   MODE_64,
+  REPEATING,
   RIP,
   SEG,
   SEG_BASE,
@@ -161,7 +162,10 @@ function physicalOf(linear: u64): u64 {
  */
 export function enterHere(passing: bool): usize {
   const budget = load<i64>(cpu, BUDGET);
-  if (budget <= 0) return leave(EXIT_BUDGET);
+  if (budget <= 0) {
+    endResume();
+    return leave(EXIT_BUDGET);
+  }
   let most: u32 = budget < 0xffff ? <u32>budget : 0xffff;
   if (!passing && atomic.load<u32>(cpu + ATTENTION) != 0) {
     count(0);
@@ -214,5 +218,6 @@ export function enterHere(passing: bool): usize {
   }
   store<i64>(cpu, budget - instructions, BUDGET);
   store<u64>(cpu, rip, BLOCK_RIP);
+  store<u32>(cpu, 0, REPEATING);
   return block + R.RECORD_SIZE;
 }

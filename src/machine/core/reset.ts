@@ -25,6 +25,7 @@ import {
   NMI_BLOCKED,
   NONE,
   PENDING_DEBUG,
+  REPEATING,
   RESUME_ARMED,
   RIP,
   SEG_CS,
@@ -124,6 +125,7 @@ export function initProcessor(): void {
   store<u32>(cpu, 0, SHADOW_STI);
   store<u32>(cpu, 0, TRAP_ARMED);
   store<u32>(cpu, 0, RESUME_ARMED);
+  store<u32>(cpu, 0, REPEATING);
   store<u64>(cpu, apicBase, MSR_APIC_BASE);
   store<u64>(cpu, pat, MSR_PAT);
   store<u64>(cpu, offset, TSC_OFFSET);

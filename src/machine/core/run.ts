@@ -73,6 +73,7 @@ import {
   GPR,
   IDLE_TICKS,
   NONE,
+  REPEATING,
   RIP,
   SEG_SS,
 } from "./state";
@@ -132,6 +133,7 @@ function resync(ip: usize): usize {
 
 /** Leaves a string instruction that is not complete: this slice counts, the rest of the block does not. */
 function suspend(ip: usize): usize {
+  store<u32>(cpu, 1, REPEATING);
   store<i64>(cpu, load<i64>(cpu, BUDGET) + load<u8>(ip, R.R_REMAINING) - 1, BUDGET);
   return enterFrom(0, ripOf(ip));
 }

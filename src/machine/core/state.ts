@@ -249,6 +249,8 @@ export const JUMP_PROFILE_NEXT = 0x38c;
 export const GATE_LEFT = 0x390;
 /** u32: WebAssembly address of the next free byte for decoded blocks. */
 export const ARENA_NEXT = 0x398;
+/** u32: 1 while RIP is at a REP string instruction that has begun and is not complete: between two of its iterations. */
+export const REPEATING = 0x39c;
 /** Six profiles of 16 bytes: what code can be executed like (see blocks.ts). */
 export const JUMP_PROFILES = 0x3a0;
 
