@@ -318,11 +318,13 @@ describe.skipIf(!pseudoTerminals)("on a terminal", () => {
         { after: "puppy# ", keys: "\x01h" },
         { after: "send Ctrl-A", keys: "sleep 1000\r" },
         { after: "sleep 1000", keys: "\x03" },
-        { after: "puppy# ", keys: "poweroff 7\r" },
+        { after: "puppy# ", keys: "no such thing\x03" },
+        { after: "puppy# ", keys: "poweroff $?\r" },
       ],
     )
     expect(shown).toContain("Ctrl-A x  end the run")
-    expect(shown).toContain("status 7")
+    // What ^C threw away was not run; it is a status of its own, and brings a new prompt.
+    expect(shown).toContain("status 130")
     expect(shown).toMatch(/[^-]icanon/)
   })
 

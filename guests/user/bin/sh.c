@@ -381,6 +381,13 @@ static int run(const struct node *n)
 }
 
 /* ---- lines -------------------------------------------------------------------------------------------------- */
+static volatile int interrupted;
+static void interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
 /*
  * The next line of fd without its newline; NULL at the end. Byte by byte from anything but a terminal, which hands out one
  * line at a time anyway: what we do not use belongs to the commands that we start.
@@ -391,6 +398,14 @@ static char *read_line(int fd)
 	char *line = malloc(size);
 	for (;;) {
 		long n = read(fd, line + used, interactive ? size - 1 - used : 1);
+		if (n == -EINTR && interrupted) {
+			/* What was typed is gone; a new line, and a new prompt. */
+			interrupted = 0;
+			last_status = 128 + SIGINT;
+			write(2, "\n", 1);
+			line[0] = 0;
+			return line;
+		}
 		if (n == -EINTR)
 			continue;
 		if (n <= 0 && used == 0) {
@@ -453,6 +468,7 @@ int sh_main(int argc, char **argv)
 		static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
 		for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 			signal(ignored[i], SIG_IGN);
+		signal(SIGINT, (ulong)interrupt);
 		own_group = getpid();
 		setpgid(0, own_group);
 		give_terminal(own_group);

@@ -23,6 +23,11 @@ syscall6:
 	movq	8(%rsp), %r9
 	syscall
 	ret
+
+	.globl restore_signal
+restore_signal:
+	movl	$15, %eax	/* rt_sigreturn */
+	syscall
 #else
 _start:
 	xorl	%ebp, %ebp
@@ -57,5 +62,10 @@ syscall6:
 	popl	%esi
 	popl	%ebx
 	ret
+
+	.globl restore_signal
+restore_signal:
+	movl	$173, %eax	/* rt_sigreturn */
+	int	$0x80
 #endif
 	.section .note.GNU-stack, "", @progbits

@@ -53,12 +53,20 @@ int kill(int pid, int sig) { return CALL2(37, 62, pid, sig); }
 int setsid(void) { return CALL0(66, 112); }
 int setpgid(int pid, int pgrp) { return CALL2(57, 109, pid, pgrp); }
 
+/* Returning from a handler is a system call, made by a stub that the kernel has the handler return to. */
+#define SA_RESTORER 0x04000000
+void restore_signal(void);
+
 int signal(int sig, ulong action)
 {
 	struct {
 		ulong handler, flags, restorer;
 		u64 mask;
 	} act = {action, 0, 0, 0};
+	if (action > SIG_IGN) {
+		act.flags = SA_RESTORER;
+		act.restorer = (ulong)restore_signal;
+	}
 	return CALL4(174, 13, sig, &act, 0, sizeof act.mask);
 }
 

@@ -103,7 +103,7 @@ int execve(const char *path, char *const argv[], char *const envp[]);
 int wait4(int pid, int *status, int options);
 int getpid(void);
 int kill(int pid, int sig);
-int signal(int sig, ulong action); /* SIG_DFL or SIG_IGN: our programs have no handlers */
+int signal(int sig, ulong action); /* SIG_DFL, SIG_IGN or a void (int); a call that it interrupts gives -EINTR */
 int setsid(void);
 int setpgid(int pid, int pgrp);
 int open(const char *path, int flags, int mode);
