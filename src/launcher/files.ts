@@ -35,8 +35,11 @@ export class Files extends Context.Service<
   {
     readonly read: (file: string) => Effect.Effect<Uint8Array, MissingFile>
     readonly write: (file: string, text: string) => Effect.Effect<void, CannotWrite>
-    /** A file that lines are appended to, closed with the scope. Empty at first. */
-    readonly lines: (file: string) => Effect.Effect<(line: string) => void, CannotWrite, Scope.Scope>
+    /** A file that lines are appended to, closed with the scope. Empty at first. `failed` is told once if it cannot go on. */
+    readonly lines: (
+      file: string,
+      failed: (line: string) => void,
+    ) => Effect.Effect<(line: string) => void, CannotWrite, Scope.Scope>
     /** Path of a file that comes with the package. */
     readonly own: (path: string) => string
   }
@@ -62,11 +65,11 @@ export class Files extends Context.Service<
         catch: (thrown) => new CannotWrite({ file, problem: problemOf(thrown) }),
       }),
 
-    lines: (file) =>
+    lines: (file, failed) =>
       Effect.map(
         Effect.acquireRelease(
           Effect.try({
-            try: () => new LineFile(openSync(file, "w")),
+            try: () => new LineFile(openSync(file, "w"), (thrown) => failed(`${file} ends here: ${problemOf(thrown)}`)),
             catch: (thrown) => new CannotWrite({ file, problem: problemOf(thrown) }),
           }),
           (open) => Effect.sync(() => open.close()),
@@ -76,15 +79,17 @@ export class Files extends Context.Service<
   })
 }
 
-/** Lines gathered into large writes: a log has millions. A disk that fills up ends the log, not the run. */
+/** Lines gathered into large writes: a log has millions. A disk that fills up ends the log, with a word, not the run. */
 class LineFile {
   private static readonly flushAt = 1 << 16
   private readonly descriptor: number
   private text = ""
   private broken = false
+  private readonly failed: (thrown: unknown) => void
 
-  constructor(descriptor: number) {
+  constructor(descriptor: number, failed: (thrown: unknown) => void) {
     this.descriptor = descriptor
+    this.failed = failed
   }
 
   add(line: string): void {
@@ -95,8 +100,9 @@ class LineFile {
   private flush(): void {
     try {
       if (!this.broken) writeSync(this.descriptor, this.text)
-    } catch {
+    } catch (thrown) {
       this.broken = true
+      this.failed(thrown)
     }
     this.text = ""
   }

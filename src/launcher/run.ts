@@ -24,8 +24,8 @@ const openLog = (
   Effect.gen(function* () {
     if (options.log.size === 0) return EventLog.off
     const files = yield* Files
-    const sink =
-      options.logFile === undefined ? (line: string) => terminal.note(line) : yield* files.lines(options.logFile)
+    const note = (line: string) => terminal.note(line)
+    const sink = options.logFile === undefined ? note : yield* files.lines(options.logFile, note)
     if (!options.log.has("int")) return new EventLog(options.log, sink)
     // The disassembler is large; only this category shows instructions.
     const { disassemble } = yield* Effect.promise(() => import("./disassemble.ts"))

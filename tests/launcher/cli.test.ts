@@ -247,6 +247,12 @@ describe("being ended from outside", () => {
     expect(result.stderr).toBe("lguest64: standard output was closed\nstatus 141\n")
   })
 
+  it.skipIf(!existsSync("/dev/full"))("a full disk behind the log ends the log with a line, and nothing else", () => {
+    const result = shell(`"$@"`, ["run", "-d", "switch", "-D", "/dev/full"], "poweroff 3\n")
+    expect(result.status).toBe(3)
+    expect(result.stderr).toMatch(/^[^\n]*\/dev\/full ends here: [^\n]*\n$/)
+  })
+
   it.skipIf(!existsSync("/dev/full"))("a full disk behind standard output", () => {
     for (const options of [[], ["--native"]]) {
       const result = shell(`"$@" > /dev/full`, ["run", ...options], "poweroff 3\n")
