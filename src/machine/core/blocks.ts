@@ -2,6 +2,7 @@ import { cpu } from "./cpu";
 import { V_GP, V_UD } from "./arch";
 import { decode } from "./decode";
 import { raise } from "./fault";
+import { fuse, separate } from "./fuse";
 import { H_CHECK, H_END } from "./handlers";
 import { LOWERED_LAST, LOWERED_NOT, lower, lowerFault } from "./lower";
 import { fetchPage } from "./memory";
@@ -154,6 +155,7 @@ function decodeBlock(physical: u32, key: u32, linear: u64, room: u64): usize {
     if (result == LOWERED_LAST) break;
   }
   finish(block, first, count, offset, 0);
+  if (count > 1) fuse(first + (count - 2) * R.RECORD_SIZE);
   return keep(block, count);
 }
 
@@ -200,6 +202,7 @@ export function cutBlock(block: usize, count: u32): usize {
   memory.copy(cut, block, (1 + checks + count) * R.RECORD_SIZE);
   const first = cut + (1 + checks) * R.RECORD_SIZE;
   const last = first + (count - 1) * R.RECORD_SIZE;
+  separate(last);
   finish(cut, first, count, <u32>load<u16>(last, R.R_OFFSET) + load<u8>(last, R.R_LENGTH), checks);
   return cut;
 }
