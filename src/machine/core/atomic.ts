@@ -85,8 +85,7 @@ function lockBus(): void {
   if (processors <= 1) return;
   const holder = load<u32>(cpu, CPU_INDEX) + 1;
   while (atomic.cmpxchg<u32>(HEADER + HEADER_SPLIT_LOCK, 0, holder) != 0) {}
-  for (let i: u32 = 0; i < processors; ++i)
-    while (atomic.load<u32>(CPU_AREA + i * CPU_STRIDE + LOCKING) != 0) {}
+  for (let i: u32 = 0; i < processors; ++i) while (atomic.load<u32>(CPU_AREA + i * CPU_STRIDE + LOCKING) != 0) {}
 }
 
 function unlockBus(): void {
