@@ -1,4 +1,5 @@
-import { NativePc, type PcEvent } from "../machine/pc.ts"
+import type { EventLog } from "../host/index.ts"
+import { type Delivery, NativePc, type PcEvent } from "../machine/pc.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
 
 const translate = (event: PcEvent): EngineEvent => {
@@ -14,8 +15,18 @@ const translate = (event: PcEvent): EngineEvent => {
   }
 }
 
+/** A line for each exception and interrupt, in the words of the modules' logs. */
+const logged =
+  (log: EventLog, bits: 32 | 64) =>
+  ({ now, vector, error, rip, instruction }: Delivery): void => {
+    const at = `0x${rip.toString(16)}`
+    const code = log.instruction(instruction, bits, at)
+    log.line(now, "int", `vector ${vector} error 0x${error.toString(16)} at ${at}: ${code}`)
+  }
+
 /** A PC with no hypervisor. */
 export const nativeEngine = (config: EngineConfig): Engine => {
+  const { log } = config
   const pc = NativePc.create({
     core: config.core,
     memoryBytes: config.options.memoryBytes,
@@ -25,6 +36,7 @@ export const nativeEngine = (config: EngineConfig): Engine => {
     consoleOut: config.output,
     serialOut: config.output,
     clock: () => config.startMs,
+    ...(log.int ? { watch: logged(log, config.kernel.arch === "x86_64" ? 64 : 32) } : {}),
   })
   return {
     get now() {

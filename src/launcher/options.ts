@@ -197,8 +197,11 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     const { length } = new TextEncoder().encode(options.cmdline)
     if (length > CMDLINE_LONGEST)
       return Effect.fail(new UsageError({ problem: `--append has ${length} bytes; ${CMDLINE_LONGEST} is the longest` }))
-    if (options.native && options.log.size > 0)
-      return Effect.fail(new UsageError({ problem: "-d logs what a hypervisor does, and --native has none" }))
+    const hypervisors = [...options.log].filter((category) => category !== "int")
+    if (options.native && hypervisors.length > 0)
+      return Effect.fail(
+        new UsageError({ problem: `-d ${hypervisors.join(",")} logs what a hypervisor does, and --native has none` }),
+      )
     if (options.logFile !== undefined && options.log.size === 0)
       return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
     if (options.pae && options.native)

@@ -23,8 +23,22 @@ export interface NativePcConfig {
   readonly consoleOut: (bytes: Uint8Array) => void
   /** What it writes to its serial port. */
   readonly serialOut?: (bytes: Uint8Array) => void
+  /** Told of each exception and interrupt that the processor delivers; none: nothing is asked of it. */
+  readonly watch?: (event: Delivery) => void
   /** Milliseconds since 1970; read once, at power-on. Simulated time goes on from there. */
   readonly clock: () => number
+}
+
+/** An exception or interrupt on its way to the kernel's handler. */
+export interface Delivery {
+  /** Simulated nanoseconds. */
+  readonly now: number
+  readonly vector: number
+  /** 0 where the vector has none. */
+  readonly error: number
+  readonly rip: bigint
+  /** Bytes at RIP, to the end of their page, fewer than 15 there; none if it is not mapped. */
+  readonly instruction: Uint8Array
 }
 
 /** Why `run` came back. All but `budget` and `idle` are the end. */
@@ -112,6 +126,12 @@ export class NativePc {
     pci.plug(new VirtioPci(this.console, new GuestMemory(this.machine.ram, 0, config.memoryBytes)), CONSOLE_IRQ)
     // PCI interrupts are level-triggered; firmware says so to the interrupt controller.
     this.chipset.pic.write(0x4d1, 1 << (CONSOLE_IRQ & 7))
+    const { watch } = config
+    if (watch !== undefined)
+      this.processor.watch((vector, error) => {
+        const { rip } = this.processor
+        watch({ now: this.now, vector, error, rip, instruction: this.bytesAt(rip) })
+      })
     loadKernel({
       ram: this.machine.ram,
       base: 0,
@@ -169,6 +189,13 @@ export class NativePc {
     ram.write64(PAGE_TABLES_AT, pdpt | PTE_TABLE, 0)
     for (let i = 0; i < 4; i++) ram.write64(pdpt + 8 * i, (directories + i * 0x1000) | PTE_TABLE, 0)
     for (let i = 0; i < 4 * 512; i++) ram.write64(directories + 8 * i, i * 0x20_0000 + PTE_LARGE, 0)
+  }
+
+  /** What lies at a linear address; its kernel's segments are flat. */
+  private bytesAt(linear: bigint): Uint8Array {
+    const pa = Number(this.processor.exports.translate(linear, 0, 0, 0))
+    const length = Math.min(15, 4096 - (pa & 0xfff))
+    return pa >= 0 && pa + length <= this.machine.ram.size ? this.machine.ram.copyOut(pa, length) : new Uint8Array(0)
   }
 
   // ---------------------------------------------------------------------------------------------------- running

@@ -69,6 +69,7 @@ export class Processor {
   private readonly u32: Uint32Array
   private readonly i32: Int32Array
   private readonly u64: BigUint64Array
+  private watcher: ((vector: number, error: number) => void) | undefined
 
   constructor(core: WebAssembly.Module, memory: WebAssembly.Memory, index: number, bus: Bus) {
     const area = S.CPU_AREA + index * S.CPU_STRIDE
@@ -95,6 +96,7 @@ export class Processor {
         mmioWrite: (cpu: number, address: number, size: number, value: number) =>
           bus.mmioWrite(cpu, address >>> 0, size, value >>> 0),
         interruptAcknowledge: (cpu: number) => bus.interruptAcknowledge(cpu),
+        delivered: (vector: number, error: number) => this.watcher?.(vector, error >>> 0),
       },
     })
     this.exports = instance.exports as unknown as CoreExports & WebAssembly.Exports
@@ -209,6 +211,12 @@ export class Processor {
 
   get halted(): boolean {
     return this.word(S.HALTED) !== 0
+  }
+
+  /** `watcher` hears of each exception and interrupt that is delivered; `rip` is where it came, and is not to be set. */
+  watch(watcher: (vector: number, error: number) => void): void {
+    this.watcher = watcher
+    this.setWord(S.WATCHED, 1)
   }
 
   /** Drives the INTR line. */

@@ -175,6 +175,23 @@ describe.each([
   })
 })
 
+describe("a native kernel's events", () => {
+  it.each([
+    ["i386", /^\d+ int vector 128 error 0x0 at 0x80[0-9a-f]+: int \$0x80 \(cd 80\)$/m],
+    ["x86_64", /^\d+ int vector 14 error 0x14 at 0x40[0-9a-f]+: unreadable$/m],
+  ] as const)("on %s are logged, and counted as many", async (arch, line) => {
+    const [log, stats] = [join(folder, `native-${arch}.log`), join(folder, `native-${arch}.json`)]
+    const options = ["--native", "--arch", arch, "--deterministic", "-d", "int", "-D", log, "--stats-json", stats]
+    const result = await lguest64(["run", ...options], "echo hi\npoweroff 3\n")
+    expect(result).toMatchObject({ status: 3, stderr: "" })
+    const text = readFileSync(log, "utf8")
+    expect(text).toMatch(line)
+    const { traps } = JSON.parse(readFileSync(stats, "utf8")) as { traps: Record<string, number> }
+    const counted = Object.values(traps).reduce((a, b) => a + b, 0)
+    expect(text.trim().split("\n")).toHaveLength(counted)
+  })
+})
+
 describe("the example guests", () => {
   const image = (name: string) => fileURLToPath(new URL(`../../guests/images/${name}.elf`, import.meta.url))
 

@@ -92,7 +92,7 @@ describe("the command line", () => {
     [["run", "-d", "int,foo"]],
     [["run", "-d", ""]],
     [["run", "-D", "file"]],
-    [["run", "--native", "-d", "int"]],
+    [["run", "--native", "-d", "int,mmu"]],
     [["run", "--append", "x".repeat(2048)]],
     [["run", "--append", "\u00e9".repeat(1024)]],
     [["run", "--pae", "--native", "vmlinux"]],

@@ -28,6 +28,11 @@ export declare function busMmioRead(cpu: u32, address: u32, size: u32): u32;
 @external("env", "mmioWrite")
 export declare function busMmioWrite(cpu: u32, address: u32, size: u32, value: u32): void;
 
+/** An event has been delivered while WATCHED is set: RIP still says where, NEXT_RIP the handler. */
+// @ts-ignore: decorator
+@external("env", "delivered")
+export declare function busDelivered(vector: u32, error: u32): void;
+
 /** The vector of the interrupt that is accepted, or -1: nothing to deliver. */
 // @ts-ignore: decorator
 @external("env", "interruptAcknowledge")

@@ -1,9 +1,10 @@
-import { cpu } from "./cpu";
+import { busDelivered, cpu } from "./cpu";
 import {
   ATTENTION,
   ATT_HALTED,
   ATT_SHADOW,
   COUNT_VECTOR,
+  WATCHED,
   CR4,
   EFLAGS,
   EXTERNAL,
@@ -332,6 +333,7 @@ export function deliver(vector: u32, kind: u32, hasError: bool, error: u32, retu
   } else if (inLongMode()) deliverLong(vector, software, hasError, error, returnRip, flags);
   else deliverGate(vector, software, hasError, error, returnRip, flags);
   delivered(vector);
+  if (load<u32>(cpu, WATCHED) != 0) busDelivered(vector, hasError ? error : 0);
 }
 
 /** The flags as they are now, with RF as given. */

@@ -269,6 +269,8 @@ export const COUNT_SYSENTER = 0x450;
 export const COUNT_BLOCKS_DECODED = 0x458;
 /** u32: 1 while this processor makes a LOCKed access by one WebAssembly atomic; other processors read it (atomic.ts). */
 export const LOCKING = 0x480;
+/** u32: 1 while somebody wants to hear of each event that is delivered (the bus's `delivered`). */
+export const WATCHED = 0x488;
 export const COUNT_VECTOR = 0x800;
 
 /** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
