@@ -52,7 +52,7 @@
 #define LGS_TIME_NSEC                            0x28 /* u64: nanoseconds of it */
 #define LGS_NOIRQ_START                          0x30 /* u64: no interrupt is delivered while RIP is in [noirqStart, noirqEnd) */
 #define LGS_NOIRQ_END                            0x38 /* u64: end of that range */
-#define LGS_KERNEL_ADDRESS                       0x40 /* u64: where the guest's kernel space begins; read at LGUEST_INIT */
+#define LGS_KERNEL_ADDRESS                       0x40 /* u64: where the guest's kernel space begins, for whoever looks at it; the host does not depend on it */
 #define LGS_RESERVED_START                       0x48 /* u64: first address of the host's range; host writes it at LGUEST_INIT */
 #define LGS_RESERVED_END                         0x50 /* u64: last address of the host's range */
 #define LGS_VCPU_INDEX                           0x58 /* u32: index of this virtual CPU; host writes it */

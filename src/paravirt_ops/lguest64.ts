@@ -85,7 +85,11 @@ export const LGUEST_SHARED = struct(
     timeNsec: at(0x028, 8, "nanoseconds of it"),
     noirqStart: at(0x030, 8, "no interrupt is delivered while RIP is in [noirqStart, noirqEnd)"),
     noirqEnd: at(0x038, 8, "end of that range"),
-    kernelAddress: at(0x040, 8, "where the guest's kernel space begins; read at LGUEST_INIT"),
+    kernelAddress: at(
+      0x040,
+      8,
+      "where the guest's kernel space begins, for whoever looks at it; the host does not depend on it",
+    ),
     reservedStart: at(0x048, 8, "first address of the host's range; host writes it at LGUEST_INIT"),
     reservedEnd: at(0x050, 8, "last address of the host's range"),
     vcpuIndex: at(0x058, 4, "index of this virtual CPU; host writes it"),
