@@ -57,7 +57,8 @@ export class HostKernel {
   private armedFor = Infinity
   private readonly tick: Timer
   private queue: RunQueue | undefined
-  private readonly needResched: () => void
+  /** Sets the flag that the assembly tests on its way out: another task should run. */
+  readonly needResched: () => void
 
   constructor(parts: {
     readonly machine: Machine
@@ -65,7 +66,6 @@ export class HostKernel {
     readonly gates: GateTable
     readonly clock: HostClock
     readonly log: EventLog
-    /** Sets the flag that the assembly tests on its way out. */
     readonly needResched: () => void
   }) {
     this.machine = parts.machine
@@ -125,6 +125,24 @@ export class HostKernel {
     this.needResched()
     // Not only when it is halted: it may be between the test of the flag and HLT.
     if (this.queue === undefined || this.queue.current === this.queue.idle) this.clock.kick()
+  }
+
+  /** The current task is over: it runs to the end of its gate and never again. */
+  endCurrent(): void {
+    this.tasks.remove(this.tasks.current)
+    this.needResched()
+  }
+
+  /** Decides which task runs next, and makes it the current one; undefined: the one that runs. */
+  pickNext(): Task | undefined {
+    const { tasks, statistics } = this
+    const next = tasks.next()
+    if (next === tasks.current) return undefined
+    tasks.current = next
+    next.switches++
+    statistics.contextSwitches++
+    this.rearm()
+    return next
   }
 
   /**

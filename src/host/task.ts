@@ -26,6 +26,14 @@ export class Task {
   }
 }
 
+/** What a module does for the virtual CPU whose task is current. */
+export interface VcpuRunner {
+  /** Gets the saved registers ready to enter the guest; false when there is nothing to run now. */
+  prepare(): boolean
+  /** Sees to what they say has happened. */
+  event(): void
+}
+
 /** Round robin over the runnable tasks; the idle task when there are none. */
 export class RunQueue {
   private readonly tasks: Array<Task> = []

@@ -2,7 +2,9 @@ import type { EventLog } from "../host/eventLog.ts"
 import { FrameAllocator } from "../host/frames.ts"
 import { GateTable } from "../host/gates.ts"
 import { type HostClock, HostKernel, HostPanic } from "../host/kernel.ts"
-import { RunQueue, Task } from "../host/task.ts"
+import { machineCode } from "../host/machineCode.ts"
+import { systemCall } from "../host/systemCalls.ts"
+import { RunQueue, Task, type VcpuRunner } from "../host/task.ts"
 import {
   CPL,
   CR0,
@@ -30,7 +32,7 @@ import { descriptorAttributes, flatCode, flatData, smallData, tssBusy } from "./
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
 import { entryAddress, HostPageTables, takeFrame, writeEntry } from "./pageTables.ts"
-import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
+import { PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
 import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./shadow/format.ts"
 import { pae, type TableFormat } from "./shadow/index.ts"
@@ -43,21 +45,12 @@ import { GDT_BYTES, GuestTables, IDT_BYTES, writeHostGdt, writeHostIdt, writeSta
  * other descriptor tables, so no entry of the host's can be meant for a guest.
  */
 
-/** What a module does for the virtual CPU whose task is current. */
-export interface VcpuRunner {
-  /** Gets the registers' page and the processor's second page ready to enter the guest; false: nothing to run now. */
-  prepare(): boolean
-  /** Sees to what the registers' page says has happened. */
-  event(): void
-}
-
 /** Physical addresses of a virtual CPU's descriptor (VCPU) and registers' page. */
 export interface VcpuPages {
   readonly descriptor: number
   readonly regs: number
 }
 
-const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 const virtual = (pa: number): number => PAGE_OFFSET + pa
 const physical = (va: number): number => va - PAGE_OFFSET
 const { PAGE_OFFSET } = L
@@ -92,13 +85,13 @@ export class HostI386 {
     const frames = new FrameAllocator(ram, L.FREE_PA >>> 12, end >>> 12)
     const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length)
     machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
-    ram.copyIn(L.TEXT_PA, decode(textCode))
+    ram.copyIn(L.TEXT_PA, machineCode(textCode))
 
     this.cpuPa = takeFrame(frames)
     this.statePa = takeFrame(frames)
     this.guestTables = new GuestTables(ram, this.statePa)
     this.switcherText = Array.from({ length: L.SWITCHER_TEXT_PAGES }, () => takeFrame(frames))
-    const switcher = decode(switcherCode)
+    const switcher = machineCode(switcherCode)
     this.switcherText.forEach((pa, i) => ram.copyIn(pa, switcher.subarray(i * 4096, (i + 1) * 4096)))
     this.tables = new HostPageTables(ram, frames, format)
     this.tables.mapDirect(end)
@@ -204,7 +197,7 @@ export class HostI386 {
     const { ram, frames } = this.kernel
     const tables = new HostPageTables(ram, frames, this.format, this.tables)
     const text = takeFrame(frames)
-    ram.copyIn(text, decode(processCode))
+    ram.copyIn(text, machineCode(processCode))
     tables.map(PROCESS_TEXT, text, PTE_U)
     tables.map(PROCESS_STACK_TOP - 4096, takeFrame(frames), PTE_U | PTE_W)
     const task = this.createTask("process", "heartbeat", this.symbol("process_task"), tables.cr3, L.FRAME.size)
@@ -287,38 +280,16 @@ export class HostI386 {
   }
 
   private systemCall(): void {
-    const { kernel } = this
-    const { ram, statistics, tasks } = kernel
+    const { ram } = this.kernel
     const frame = this.frame()
     const F = L.FRAME.fields
-    statistics.hostSystemCalls++
-    let result = -ENOSYS
-    switch (ram.read32(frame + F.eax.offset)) {
-      case SYS.getpid:
-        result = tasks.current.pid
-        break
-      case SYS.nanosleep: {
-        const task = tasks.current
-        task.runnable = false
-        const timer = { at: Infinity, fire: () => kernel.wake(task) }
-        kernel.timers.arm(timer, kernel.now + ram.read32(frame + F.ebx.offset))
-        kernel.rearm()
-        this.needResched()
-        result = 0
-        break
-      }
-      case SYS.exit:
-        tasks.remove(tasks.current)
-        this.needResched()
-        break
-    }
+    const result = systemCall(this.kernel, SYS, ram.read32(frame + F.eax.offset), ram.read32(frame + F.ebx.offset))
     ram.write32(frame + F.eax.offset, result)
   }
 
   /** A host process did what it may not: it ends, as it would with a signal that it does not handle. */
   private trap(): void {
-    this.kernel.tasks.remove(this.kernel.tasks.current)
-    this.needResched()
+    this.kernel.endCurrent()
   }
 
   private interrupt(): void {
@@ -330,23 +301,11 @@ export class HostI386 {
     if (vector === L.PIC_VECTOR) kernel.timerInterrupt()
   }
 
-  private needResched(): void {
-    this.kernel.ram.write32(this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.needResched.offset, 1)
-  }
-
   private schedule(): void {
-    const { processor, tasks, statistics } = this.kernel
-    const next = tasks.next()
-    if (next === tasks.current) {
-      processor.setGprLoHi(RAX, 0, 0)
-      return
-    }
-    tasks.current = next
-    next.switches++
-    statistics.contextSwitches++
-    this.running = this.runners.get(next)
-    processor.setGprLoHi(RAX, next.addressLo, 0)
-    this.kernel.rearm()
+    const { processor } = this.kernel
+    const next = this.kernel.pickNext()
+    if (next !== undefined) this.running = this.runners.get(next)
+    processor.setGprLoHi(RAX, next?.addressLo ?? 0, 0)
   }
 
   private fatal(): void {

@@ -6,7 +6,7 @@
  * It trusts the machine below it. Of what comes from a guest it copies what is harmless and refuses the rest; nothing here
  * decides what an event means, which is the module's affair.
  */
-export { HostI386, type VcpuPages, type VcpuRunner } from "./host.ts"
+export { HostI386, type VcpuPages } from "./host.ts"
 export { PicClock } from "./picClock.ts"
 export { GuestIdt } from "./idt.ts"
 export { GuestGdt } from "./segments.ts"

@@ -8,6 +8,5 @@ export const PROCESS_STACK_TOP = 0xbfff_f000
 export const HEARTBEAT_NS = 100_000_000
 
 export const SYS = { exit: 1, getpid: 20, nanosleep: 162 } as const
-export const ENOSYS = 38
 /** The vector of the host's system calls. */
 export const SYSCALL_VECTOR = 0x80

@@ -29,12 +29,14 @@ import type { EventLog } from "../eventLog.ts"
 import { FrameAllocator } from "../frames.ts"
 import { GateTable } from "../gates.ts"
 import { type HostClock, HostKernel, HostPanic } from "../kernel.ts"
-import { RunQueue, Task } from "../task.ts"
+import { machineCode } from "../machineCode.ts"
+import { systemCall } from "../systemCalls.ts"
+import { RunQueue, Task, type VcpuRunner } from "../task.ts"
 import { cpuAddress, descriptorAddress, fixed, GUEST_WORLD, HOST_WORLD, mapProcessor, mapVcpu } from "./fixedArea.ts"
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
 import { freeTables, mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, unmapPage } from "./pageTables.ts"
-import { ENOSYS, PROCESS_STACK_TOP, PROCESS_TEXT, SYS } from "./process.ts"
+import { PROCESS_STACK_TOP, PROCESS_TEXT, SYS } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
 import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt } from "./tables.ts"
 
@@ -43,14 +45,6 @@ import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt
  * the processor or assembly looks at is bytes in simulated memory; this class writes them once and then only answers at
  * gates.
  */
-
-/** What a module does for the virtual CPU whose task is current. */
-export interface VcpuRunner {
-  /** Gets the state page ready to enter the guest; false when there is nothing to run now. */
-  prepare(): boolean
-  /** Sees to what the state page says has happened. */
-  event(): void
-}
 
 /** Where a virtual CPU's two pages lie, and its own view of the fixed area. */
 export interface VcpuPages {
@@ -70,7 +64,6 @@ interface Running {
   readonly stateVa: bigint
 }
 
-const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 const low = (address: bigint) => Number(address & 0xffffffffn)
 const direct = (pa: number) => L.PAGE_OFFSET + BigInt(pa)
 
@@ -97,7 +90,7 @@ export class HostX86_64 {
     const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length)
     machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
 
-    ram.copyIn(L.TEXT_PA, decode(textCode))
+    ram.copyIn(L.TEXT_PA, machineCode(textCode))
     this.text = Array.from({ length: L.TEXT_PAGES }, (_, i) => L.TEXT_PA + i * 4096)
     this.cpuPages = Array.from({ length: L.CPU_IST + 3 }, () => newRoot(frames))
     this.root = newRoot(frames)
@@ -213,7 +206,7 @@ export class HostX86_64 {
       ram.writeBig(root + 8 * slot, ram.readBig(this.root + 8 * slot))
     const text = newRoot(frames)
     const stack = newRoot(frames)
-    ram.copyIn(text, decode(processCode))
+    ram.copyIn(text, machineCode(processCode))
     mapPage(ram, frames, root, PROCESS_TEXT, text, PTE_U, false)
     mapPage(ram, frames, root, PROCESS_STACK_TOP - 4096n, stack, PTE_U | PTE_W, true)
     const task = this.createTask("process", "heartbeat", this.symbol("process_task"), 0n, BigInt(root), L.FRAME.size)
@@ -306,41 +299,18 @@ export class HostX86_64 {
   }
 
   private systemCall(): void {
-    const { kernel } = this
-    const { ram, statistics, tasks } = kernel
+    const { ram, statistics } = this.kernel
     const frame = this.frame()
     const F = L.FRAME.fields
-    statistics.hostSystemCalls++
     statistics.vcpuNull++
-    let result = -ENOSYS
-    switch (ram.read32(frame + F.rax.offset)) {
-      case SYS.getpid:
-        result = tasks.current.pid
-        break
-      case SYS.nanosleep: {
-        const task = tasks.current
-        task.runnable = false
-        const timer = { at: Infinity, fire: () => kernel.wake(task) }
-        kernel.timers.arm(timer, kernel.now + ram.read32(frame + F.rdi.offset))
-        kernel.rearm()
-        this.needResched()
-        result = 0
-        break
-      }
-      case SYS.exit:
-        tasks.remove(tasks.current)
-        this.needResched()
-        break
-    }
+    const result = systemCall(this.kernel, SYS, ram.read32(frame + F.rax.offset), ram.read32(frame + F.rdi.offset))
     ram.write64(frame + F.rax.offset, result, result < 0 ? -1 : 0)
   }
 
   /** A host process did what it may not: it ends, as it would with a signal that it does not handle. */
   private trap(): void {
-    const { statistics, tasks } = this.kernel
-    statistics.vcpuNull++
-    tasks.remove(tasks.current)
-    this.needResched()
+    this.kernel.statistics.vcpuNull++
+    this.kernel.endCurrent()
   }
 
   private interrupt(): void {
@@ -355,25 +325,17 @@ export class HostX86_64 {
     if (vector === L.TIMER_VECTOR) kernel.timerInterrupt()
   }
 
-  private needResched(): void {
-    this.kernel.ram.write32(this.cpuPages[L.CPU_PDA]! + PDA.fields.needResched.offset, 1)
-  }
-
   private schedule(): void {
-    const { processor, tasks, statistics } = this.kernel
-    const next = tasks.next()
-    if (next === tasks.current) {
+    const { processor } = this.kernel
+    const next = this.kernel.pickNext()
+    if (next === undefined) {
       processor.setGprLoHi(RAX, 0, 0)
       return
     }
-    tasks.current = next
-    next.switches++
-    statistics.contextSwitches++
     // No other guest has this page in its tables, and it is global (fixedArea.ts).
     if (this.running !== undefined) processor.exports.invalidate(this.running.stateVa)
     this.running = this.runners.get(next)
     processor.setGprLoHi(RAX, next.addressLo, next.addressHi)
-    this.kernel.rearm()
   }
 
   private fatal(): void {

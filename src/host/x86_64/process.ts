@@ -8,4 +8,3 @@ export const PROCESS_STACK_TOP = 0x7fff_f000_0000n
 export const HEARTBEAT_NS = 100_000_000
 
 export const SYS = { getpid: 39, nanosleep: 35, exit: 60 } as const
-export const ENOSYS = 38

@@ -1,10 +1,10 @@
 import { EMULATE, FIXED, type FaultResult, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "../../mmu4/index.ts"
 import { CR2 } from "../../machine/core/state.ts"
 import type { Death, Pending } from "../../host/devLguest.ts"
-import type { Task } from "../../host/task.ts"
+import type { Task, VcpuRunner } from "../../host/task.ts"
 import type { Timer } from "../../host/timers.ts"
 import type { Ram } from "../../machine/ram.ts"
-import type { HostX86_64, VcpuPages, VcpuRunner } from "../../host/x86_64/host.ts"
+import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import {
   GUEST_KERNEL_CS,
   GUEST_KERNEL_DS,

@@ -1,0 +1,36 @@
+import type { HostKernel } from "./kernel.ts"
+
+/*
+ * The host's system calls: what a daemon on the machine needs, and no more. Numbers are the architecture's; what they mean
+ * is not.
+ */
+
+export interface SystemCallNumbers {
+  readonly getpid: number
+  readonly nanosleep: number
+  readonly exit: number
+}
+
+const ENOSYS = 38
+
+/** Serves the current task's call; the result is what goes into its result register. */
+export const systemCall = (kernel: HostKernel, is: SystemCallNumbers, number: number, argument: number): number => {
+  const { statistics, tasks } = kernel
+  statistics.hostSystemCalls++
+  switch (number) {
+    case is.getpid:
+      return tasks.current.pid
+    case is.nanosleep: {
+      const task = tasks.current
+      task.runnable = false
+      const timer = { at: Infinity, fire: () => kernel.wake(task) }
+      kernel.timers.arm(timer, kernel.now + argument)
+      kernel.rearm()
+      kernel.needResched()
+      return 0
+    }
+    case is.exit:
+      kernel.endCurrent()
+  }
+  return -ENOSYS
+}
