@@ -17,6 +17,7 @@ import {
   SWITCHER_ADDR,
 } from "../../paravirt_ops/lguest.ts"
 import { kill } from "../death.ts"
+import { guestMessage } from "../message.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
 /*
@@ -50,20 +51,10 @@ const settle = (v: VirtualCpu, outcome: Outcome): void => {
   if (outcome === KILL) kill(v.guest.shadow.reason)
 }
 
+/** Characters of SHUTDOWN's reason. */
 const MESSAGE_LIMIT = 128
 /** lguest takes at most two pages of stack. */
 const STACK_PAGES_LIMIT = 2
-
-/** A NUL-terminated line from the guest's memory, made printable. */
-const message = (v: VirtualCpu, gpa: number): string => {
-  let text = ""
-  for (let i = 0; i < MESSAGE_LIMIT && gpa + i < v.guest.bytes; i++) {
-    const c = v.host.kernel.ram.read8(v.guest.base + gpa + i)
-    if (c === 0) break
-    text += c >= 32 && c < 127 ? String.fromCharCode(c) : "?"
-  }
-  return text
-}
 
 const functions: Record<LhcallName, HypercallFunction> = {
   /** Nothing to do: that the guest came here is enough for the ring to be run. */
@@ -87,7 +78,12 @@ const functions: Record<LhcallName, HypercallFunction> = {
     const how = a[1]!
     if (how !== SHUTDOWN_POWEROFF && how !== SHUTDOWN_RESTART) kill(`SHUTDOWN for the unknown reason ${hex(how)}`)
     const restart = how === SHUTDOWN_RESTART
-    v.leave({ kind: "shutdown", restart, status: a[2]! & 0xff, message: message(v, gpa) })
+    v.leave({
+      kind: "shutdown",
+      restart,
+      status: a[2]! & 0xff,
+      message: guestMessage(v.host.kernel.ram, v.guest, gpa, MESSAGE_LIMIT),
+    })
   },
 
   NEW_PGTABLE: (v, a) => settle(v, v.guest.shadow.newRoot(a[0]!)),

@@ -20,6 +20,7 @@ import type { Field } from "../../machine/layout.ts"
 import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
+import { guestMessage } from "../message.ts"
 import { GuestIdt } from "./idt.ts"
 import { FLAG_IF, waiting } from "./interrupts.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
@@ -71,18 +72,8 @@ const table = (v: VirtualCpu64, a: HypercallArguments, i: number): number => {
   return gpa
 }
 
+/** Characters of SHUTDOWN's reason. */
 const MESSAGE_LIMIT = 256
-
-/** A NUL-terminated line from the guest's memory, made printable. */
-const message = (v: VirtualCpu64, gpa: number): string => {
-  let text = ""
-  for (let i = 0; i < MESSAGE_LIMIT && gpa + i < v.guest.bytes; i++) {
-    const c = v.host.kernel.ram.read8(v.guest.base + gpa + i)
-    if (c === 0) break
-    text += c >= 32 && c < 127 ? String.fromCharCode(c) : "?"
-  }
-  return text
-}
 
 /** Tells the MMU of an upper-level entry that has changed. */
 const setTable: HypercallFunction = (v, a) => {
@@ -105,7 +96,12 @@ const functions: Record<LhcallName, HypercallFunction> = {
     const how = toNumber(a.lo[1]!, a.hi[1]!)
     if (how !== SHUTDOWN_POWEROFF && how !== SHUTDOWN_RESTART) kill(`SHUTDOWN for the unknown reason ${a.hex(1)}`)
     const restart = how === SHUTDOWN_RESTART
-    v.leave({ kind: "shutdown", restart, status: a.lo[2]! & 0xff, message: message(v, gpa) })
+    v.leave({
+      kind: "shutdown",
+      restart,
+      status: a.lo[2]! & 0xff,
+      message: guestMessage(v.host.kernel.ram, v.guest, gpa, MESSAGE_LIMIT),
+    })
   },
 
   NEW_PGTABLE: (v, a) => v.checked(v.guest.mmu.newRoot(table(v, a, 0))),

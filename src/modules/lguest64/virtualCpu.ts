@@ -287,7 +287,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   /** Raises a virtual interrupt. */
   interrupt(irq: number): void {
     this.pendingInterrupts |= 1 << irq
-    if (this.pending === undefined || this.pending.kind === "idle") this.host.kernel.wake(this.task)
+    if (this.pending === undefined) this.host.kernel.wake(this.task)
   }
 
   /** The launcher could not carry out an instruction: the guest gets an exception for it. */
