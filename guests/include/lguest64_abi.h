@@ -44,7 +44,7 @@
 #define LGS_HYPERCALL_FLAG                       0x0 /* u32: guest sets 1 before SYSCALL to mean a hypercall; the host clears it */
 #define LGS_IRQ_ENABLED                          0x4 /* u32: bit 9 as in EFLAGS: virtual interrupts may be delivered */
 #define LGS_IRQ_PENDING                          0x8 /* u32: host sets 1 when an interrupt waits for irqEnabled */
-#define LGS_RESERVED0                            0xc /* u32: 0 */
+#define LGS_VCPU_COUNT                           0xc /* u32: virtual CPUs that this guest may bring up, itself included; host writes it */
 #define LGS_BLOCKED_INTERRUPTS                   0x10 /* u32: bitmap of virtual interrupts 0..31 that the guest has masked */
 #define LGS_TSC_KHZ                              0x14 /* u32: rate of RDTSC, kHz; host writes it at LGUEST_INIT */
 #define LGS_CR2                                  0x18 /* u64: address of the last page fault delivered */

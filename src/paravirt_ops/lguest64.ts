@@ -77,7 +77,7 @@ export const LGUEST_SHARED = struct(
     hypercallFlag: at(0x000, 4, "guest sets 1 before SYSCALL to mean a hypercall; the host clears it"),
     irqEnabled: at(0x004, 4, "bit 9 as in EFLAGS: virtual interrupts may be delivered"),
     irqPending: at(0x008, 4, "host sets 1 when an interrupt waits for irqEnabled"),
-    reserved0: at(0x00c, 4, "0"),
+    vcpuCount: at(0x00c, 4, "virtual CPUs that this guest may bring up, itself included; host writes it"),
     blockedInterrupts: at(0x010, 4, "bitmap of virtual interrupts 0..31 that the guest has masked"),
     tscKhz: at(0x014, 4, "rate of RDTSC, kHz; host writes it at LGUEST_INIT"),
     cr2: at(0x018, 8, "address of the last page fault delivered"),
