@@ -127,11 +127,29 @@ void time_init(void);
 u64 now_ns(void);  /* since boot */
 u64 wall_ns(void); /* since 1970 */
 void timer_interrupt(struct pt_regs *regs);
-long sleep_until(u64 deadline); /* 0 or -ERESTARTSYS */
+/* A function to be called once, in the timer's interrupt, as soon as now_ns() has reached the deadline. */
+struct ktimer {
+	struct ktimer *next;
+	u64 deadline;
+	void (*fn)(struct ktimer *t);
+	bool queued, running;
+};
+void timer_start(struct ktimer *t, u64 deadline); /* again: the deadline moves */
+void timer_cancel(struct ktimer *t);
+/* For a wait_event that includes `expired` in its condition: wakes the queue when time is up. Deadline 0: never. */
+struct timeout {
+	struct ktimer timer;
+	struct waitq *wait;
+	bool expired;
+};
+void timeout_start(struct timeout *o, struct waitq *q, u64 deadline);
+void timeout_end(struct timeout *o);
+long sleep_until(u64 deadline); /* 0 or -EINTR */
 void clock_rearm(bool idle);
 
 /* irq.c, trap.c */
 void trap_init(void);
 void trap_open_irq(int irq);
 void irq_register(int irq, void (*handler)(struct pt_regs *));
+void irq_register_shared(int irq, void (*fn)(void *), void *data); /* data: not NULL */
 void do_irq(struct pt_regs *regs, int irq);
