@@ -1,4 +1,5 @@
 import type { Ram } from "../machine/ram.ts"
+import { Mutex, type SharedHeap } from "../machine/shared.ts"
 
 /*
  * The host's page allocator: one bit of knowledge for each frame, a stack of free ones. Frames come zeroed, because what
@@ -8,21 +9,26 @@ export class FrameAllocator {
   private readonly ram: Ram
   private readonly free: Int32Array
   private readonly taken: Uint8Array
+  /** [0]: frames in `free`. */
+  private readonly count: Int32Array
   private readonly first: number
-  private count = 0
+  private readonly lock: Mutex
 
   /** Hands out the frames [first, end). */
-  constructor(ram: Ram, first: number, end: number) {
+  constructor(ram: Ram, heap: SharedHeap, first: number, end: number) {
     this.ram = ram
     this.first = first
-    this.free = new Int32Array(end - first)
-    this.taken = new Uint8Array(end - first)
-    for (let hfn = end - 1; hfn >= first; hfn--) this.free[this.count++] = hfn
+    this.free = heap.i32(end - first)
+    this.taken = heap.u8(end - first)
+    this.count = heap.i32(1)
+    this.lock = new Mutex(heap)
+    if (!heap.fresh) return
+    for (let hfn = end - 1; hfn >= first; hfn--) this.free[this.count[0]!++] = hfn
   }
 
   /** Frames that are still free. */
   get available(): number {
-    return this.count
+    return this.count[0]!
   }
 
   /** Whether somebody has the frame; those outside of what is handed out always belong to the host. */
@@ -33,17 +39,27 @@ export class FrameAllocator {
 
   /** A zeroed frame's number, or -1 when memory is exhausted. */
   alloc(): number {
-    if (this.count === 0) return -1
-    const hfn = this.free[--this.count]!
-    this.taken[hfn - this.first] = 1
-    this.ram.fill(hfn * 4096, 4096, 0)
+    this.lock.lock()
+    const left = this.count[0]!
+    const hfn = left === 0 ? -1 : this.free[left - 1]!
+    if (hfn >= 0) {
+      this.count[0] = left - 1
+      this.taken[hfn - this.first] = 1
+    }
+    this.lock.unlock()
+    if (hfn >= 0) this.ram.fill(hfn * 4096, 4096, 0)
     return hfn
   }
 
   /** Gives a frame back; a frame that was not handed out is a defect of the caller. */
   release(hfn: number): void {
-    if (this.taken[hfn - this.first] !== 1) throw new Error(`host frame ${hfn} was released but not allocated`)
-    this.taken[hfn - this.first] = 0
-    this.free[this.count++] = hfn
+    this.lock.lock()
+    const owned = this.taken[hfn - this.first] === 1
+    if (owned) {
+      this.taken[hfn - this.first] = 0
+      this.free[this.count[0]!++] = hfn
+    }
+    this.lock.unlock()
+    if (!owned) throw new Error(`host frame ${hfn} was released but not allocated`)
   }
 }

@@ -14,11 +14,12 @@ export class GateTable {
   private readonly base: number
   private readonly stride: number
 
-  constructor(ram: Ram, base: number, stride: number, count: number) {
+  /** `fresh`: in the thread that made the machine, which writes what the processor executes. */
+  constructor(ram: Ram, base: number, stride: number, count: number, fresh: boolean) {
     this.base = base
     this.stride = stride
     this.handlers = new Array<GateHandler | undefined>(count).fill(undefined)
-    for (let i = 0; i < count; i++) ram.write8(base + i * stride, RET)
+    for (let i = 0; fresh && i < count; i++) ram.write8(base + i * stride, RET)
   }
 
   register(index: number, handler: GateHandler): void {

@@ -9,4 +9,5 @@
 export { type Death, type GuestSetup, type LguestDevice, type Pending } from "./devLguest.ts"
 export { EventLog, LOG_CATEGORIES, type LogCategory } from "./eventLog.ts"
 export { HostKernel, HostPanic } from "./kernel.ts"
+export { type HostClock } from "./cpus.ts"
 export { type HostStatistics, type ShadowReport } from "./statistics.ts"

@@ -2,16 +2,19 @@ import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/cor
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
+import { type SharedHeap, waitWhile } from "../machine/shared.ts"
+import { CpuTable, type HostClock, HostCpu } from "./cpus.ts"
 import type { EventLog } from "./eventLog.ts"
 import type { FrameAllocator } from "./frames.ts"
 import type { GateTable } from "./gates.ts"
-import { HostStatistics } from "./statistics.ts"
-import type { RunQueue, Task } from "./task.ts"
-import { type Timer, Timers } from "./timers.ts"
+import { Interleaver } from "./interleaver.ts"
+import { Scheduler } from "./scheduler.ts"
+import type { HostStatistics } from "./statistics.ts"
+import { NONE, type Task, type TaskKind, TaskTable, type VcpuRunner } from "./task.ts"
 
 /*
- * What the hosts of both architectures have in common: time, the run loop that drives the processor from gate to gate, and
- * the decision which task is next. How a task is switched to is machine code and differs; that code calls `schedule`.
+ * What the hosts of both architectures have in common: time, and the loop that drives a processor from gate to gate. Each
+ * thread has such an object; what it remembers beyond one call is shared (cpus.ts, task.ts, scheduler.ts).
  */
 
 /** The host itself broke: a defect of ours, never a guest's doing. */
@@ -19,22 +22,8 @@ export class HostPanic extends Error {
   override readonly name = "HostPanic"
 }
 
-/** The simulated interrupt hardware that the host drives, behind the few operations that it needs. */
-export interface HostClock {
-  /** Programs the one-shot timer to interrupt at `at` (ticks), Infinity stops it. */
-  arm(at: number, now: number): void
-  /** The interrupt that is being handled is done with. */
-  acknowledge(): void
-  /** An interrupt to this processor itself, to get it out of HLT. */
-  kick(): void
-  /** When the chipset next has something to do. */
-  nextEvent(now: number): number
-  /** Lets the chipset do what is due, which may raise INTR. */
-  advance(now: number): void
-}
-
-/** Why `drive` came back. */
-export type Driven = "asked" | "idle" | "slice"
+/** Why driving came to an end. `handed`: the processor is another thread's now. */
+export type Driven = "asked" | "idle" | "slice" | "handed"
 
 /** Time within which a task that has nothing to do gives up the processor. */
 const SWITCH_AWAY = 1000
@@ -42,147 +31,314 @@ const SWITCH_AWAY = 1000
 /** Length of the scheduler's tick: 100 Hz. */
 export const TICK = 10_000_000
 
+export interface KernelParts {
+  readonly machine: Machine
+  readonly heap: SharedHeap
+  readonly frames: FrameAllocator
+  readonly gates: GateTable
+  /** One for each processor. */
+  readonly clocks: ReadonlyArray<HostClock>
+  readonly log: EventLog
+  /** Sets the flag that the assembly on a processor tests on its way out: another task should run. */
+  readonly requestReschedule: (cpu: number) => void
+  /** Seed of the turns that processors take in one thread. */
+  readonly seed: number
+}
+
 export class HostKernel {
   readonly machine: Machine
-  readonly processor: Processor
   readonly ram: Ram
   readonly frames: FrameAllocator
   readonly gates: GateTable
-  readonly clock: HostClock
   readonly log: EventLog
-  readonly timers = new Timers()
-  readonly statistics = new HostStatistics()
+  readonly cpus: ReadonlyArray<HostCpu>
+  readonly cpuTable: CpuTable
+  readonly tasks: TaskTable
+  readonly scheduler: Scheduler
+  private readonly interleaver: Interleaver
+  private readonly requestReschedule: (cpu: number) => void
+  private readonly runners = new Map<number, VcpuRunner>()
+  /** [0]: the latest time that any processor has seen. Aligned 8-byte stores are whole on every machine that we run on. */
+  private readonly clock: Float64Array
+  /** [0]: not 0 while virtual CPUs must not enter their guests. [1]: threads that have heard of it. */
+  readonly pauseWords: Int32Array
+  /** The processor whose gate is being served, or that was driven last. */
+  cpu: HostCpu
   /** Set by whoever wants `drive` to return to the launcher after the current gate. */
   asked = false
-  private armedFor = Infinity
-  private readonly tick: Timer
-  private queue: RunQueue | undefined
-  /** Sets the flag that the assembly tests on its way out: another task should run. */
-  readonly needResched: () => void
+  private switched = false
 
-  constructor(parts: {
-    readonly machine: Machine
-    readonly frames: FrameAllocator
-    readonly gates: GateTable
-    readonly clock: HostClock
-    readonly log: EventLog
-    readonly needResched: () => void
-  }) {
-    this.machine = parts.machine
-    this.processor = parts.machine.processors[0]!
-    this.ram = parts.machine.ram
+  constructor(parts: KernelParts) {
+    const { machine, heap } = parts
+    this.machine = machine
+    this.ram = machine.ram
     this.frames = parts.frames
     this.gates = parts.gates
-    this.clock = parts.clock
     this.log = parts.log
-    this.needResched = parts.needResched
-    this.tick = {
-      at: Infinity,
-      fire: (now) => {
-        if (this.tasks.contended) this.needResched()
-        this.timers.arm(this.tick, now + TICK)
-      },
-    }
+    this.requestReschedule = parts.requestReschedule
+    this.cpus = parts.clocks.map((clock, i) => new HostCpu(machine, heap, i, clock))
+    this.cpu = this.cpus[0]!
+    this.cpuTable = new CpuTable(heap, this.cpus.length)
+    this.tasks = new TaskTable(heap)
+    this.scheduler = new Scheduler(heap, this.tasks, this.cpuTable, this.cpus, parts.requestReschedule)
+    this.interleaver = new Interleaver(heap, this.cpus, parts.seed)
+    this.clock = heap.f64(1)
+    this.pauseWords = heap.i32(2)
   }
 
-  get tasks(): RunQueue {
-    return this.queue!
+  get processor(): Processor {
+    return this.cpu.processor
   }
 
-  /** Hands the kernel its tasks; from here on it ticks. */
-  start(queue: RunQueue): void {
-    this.queue = queue
-    this.timers.arm(this.tick, this.processor.now + TICK)
-    this.rearm()
+  get statistics(): HostStatistics {
+    return this.cpu.statistics
   }
 
-  /** Simulated time, ns. */
+  /** Simulated time on the processor that is being served, ns. */
   get now(): number {
-    return this.processor.now
+    return this.cpu.processor.now
   }
 
-  /** The hardware timer follows the first of the timers; an idle host has no tick. */
-  rearm(): void {
-    const now = this.now
-    if (this.queue !== undefined && this.queue.current === this.queue.idle) this.timers.cancel(this.tick)
-    else if (this.tick.at === Infinity) this.timers.arm(this.tick, now + TICK)
-    const next = this.timers.next()
-    if (next === this.armedFor) return
-    this.armedFor = next
-    this.clock.arm(next, now)
+  /** Simulated time of the processor that is furthest, ns. */
+  get time(): number {
+    let time = this.clock[0]!
+    if (!this.scheduler.threaded) for (const cpu of this.cpus) time = Math.max(time, cpu.processor.now)
+    return time
   }
 
-  /** The timer interrupt's handler. */
-  timerInterrupt(): void {
-    this.armedFor = Infinity
-    this.timers.run(this.now)
-    this.rearm()
+  /** The task that runs on the processor that is being served. */
+  get current(): Task {
+    return this.tasks.of(this.cpuTable.current[this.cpu.index]!)
   }
 
-  /** A task can run again: the idle task gives way at once. */
-  wake(task: { runnable: boolean }): void {
-    task.runnable = true
+  // ------------------------------------------------------------------------------------------------------------ tasks
+  /** A task that does not run yet. */
+  addTask(kind: TaskKind, name: string, pa: number): Task {
+    return this.tasks.add(kind, name, pa)
+  }
+
+  /** A processor's idle task, with which it begins. */
+  startProcessor(cpu: number, idle: Task): void {
+    this.cpuTable.idle[cpu] = this.cpuTable.current[cpu] = idle.pid
+    this.tasks.onCpu[idle.pid] = cpu
+    idle.runnable = true
+  }
+
+  /** What the module does for a virtual CPU's task; each thread says it for itself. */
+  setRunner(task: Task, runner: VcpuRunner): void {
+    this.runners.set(task.pid, runner)
+  }
+
+  /** The module's functions for the virtual CPU whose task is current. */
+  get runner(): VcpuRunner {
+    return this.runners.get(this.cpuTable.current[this.cpu.index]!)!
+  }
+
+  wake(task: Task): void {
+    this.scheduler.wake(task.pid)
+  }
+
+  /** The current task sleeps from the end of its gate on. */
+  sleepCurrent(): void {
+    this.current.runnable = false
     this.needResched()
-    // Not only when it is halted: it may be between the test of the flag and HLT.
-    if (this.queue === undefined || this.queue.current === this.queue.idle) this.clock.kick()
+  }
+
+  needResched(): void {
+    this.requestReschedule(this.cpu.index)
   }
 
   /** The current task is over: it runs to the end of its gate and never again. */
   endCurrent(): void {
-    this.tasks.remove(this.tasks.current)
+    this.tasks.free(this.current.pid)
     this.needResched()
   }
 
-  /** Decides which task runs next, and makes it the current one; undefined: the one that runs. */
+  /** A task that is on no processor is forgotten. */
+  remove(task: Task): void {
+    if (this.tasks.onCpu[task.pid] !== NONE) throw new HostPanic(`${task.name} is released while it runs`)
+    this.runners.delete(task.pid)
+    this.tasks.free(task.pid)
+  }
+
+  /** Decides which task runs next on this processor, and makes it the current one; undefined: the one that runs. */
   pickNext(): Task | undefined {
-    const { tasks, statistics } = this
-    const next = tasks.next()
-    if (next === tasks.current) return undefined
-    tasks.current = next
-    next.switches++
-    statistics.contextSwitches++
+    const next = this.scheduler.pickNext(this.cpu.index)
+    if (next === NONE) return undefined
+    this.switched = true
+    this.statistics.contextSwitches++
     this.rearm()
-    return next
+    return this.tasks.of(next)
+  }
+
+  /** The task that was switched away from is off this processor. */
+  finishSwitch(): void {
+    this.scheduler.finishSwitch(this.cpu.index)
   }
 
   /**
-   * Lets a task that has nothing more to do leave the processor: it may be the current one, inside a gate, and must be
-   * elsewhere before its stack goes.
+   * Lets a task that has nothing more to do leave its processor: it may be the current one, inside a gate, and must be
+   * elsewhere before its stack goes. For hosts in one thread.
    */
   switchAwayFrom(task: Task): void {
-    while (this.tasks.current === task) {
-      this.wake(task)
-      this.clock.kick() // it may be in its guest, for as long as nothing interrupts it
-      this.drive(this.now + SWITCH_AWAY)
+    while (this.tasks.onCpu[task.pid] !== NONE) {
+      const cpu = this.cpus[this.tasks.onCpu[task.pid]!]!
+      this.requestReschedule(cpu.index)
+      cpu.clock.kick() // it may be in its guest, for as long as nothing interrupts it
+      this.drive(this.time + SWITCH_AWAY)
     }
   }
 
+  // ------------------------------------------------------------------------------------------------------------- time
+  /** Sets a task's timer; its runner hears of it, or (a process) it wakes. Infinity: no timer. */
+  setTimer(task: Task, at: number): void {
+    this.scheduler.setTimer(task.pid, at, this.cpu.index)
+    this.rearm()
+  }
+
+  /** The hardware timer follows the first of the timers; an idle processor has no tick. */
+  rearm(): void {
+    const { cpuTable: table, cpu } = this
+    const { index } = cpu
+    const now = this.now
+    if (table.current[index] === table.idle[index]) table.tickAt[index] = Infinity
+    else if (table.tickAt[index] === Infinity) table.tickAt[index] = now + TICK
+    const next = Math.min(table.tickAt[index]!, this.scheduler.nextTimer(index))
+    if (next === table.armedFor[index]) return
+    table.armedFor[index] = next
+    cpu.clock.arm(next, now)
+  }
+
+  /** The timer interrupt's handler. */
+  timerInterrupt(): void {
+    const { cpuTable: table, scheduler, cpu } = this
+    const { index } = cpu
+    const now = this.now
+    table.armedFor[index] = Infinity
+    if (table.tickAt[index]! <= now) {
+      if (scheduler.contended(index)) this.needResched()
+      table.tickAt[index] = now + TICK
+    }
+    for (let pid = scheduler.takeDue(index, now); pid !== NONE; pid = scheduler.takeDue(index, now)) {
+      const runner = this.runners.get(pid)
+      if (runner === undefined) scheduler.wake(pid)
+      else runner.timer()
+    }
+    this.rearm()
+  }
+
+  /** Idle time passes until `until` on all processors that have nothing to do. For hosts in one thread. */
+  skip(until: number): void {
+    for (const { processor } of this.cpus) processor.skip(Math.max(0, Math.ceil(until - processor.now)))
+  }
+
+  // -------------------------------------------------------------------------------------------------------- guests
+  /** The processor that is being served is about to enter guest `guest`. */
+  enterGuest(guest: number): void {
+    Atomics.store(this.cpuTable.inGuest, this.cpu.index, guest + 1)
+  }
+
+  private leftGuest(cpu: number): void {
+    const { inGuest, watchers } = this.cpuTable
+    Atomics.store(inGuest, cpu, 0)
+    if (Atomics.load(watchers, cpu) !== 0) Atomics.notify(inGuest, cpu)
+  }
+
   /**
-   * Runs the processor until somebody asks for the launcher, the host is idle, or `limit` (ticks of simulated time) is
-   * reached. Instructions are exact: it stops at the limit itself, except that a gate's work is done first.
+   * Gets every processor that runs guest `guest` out of it and waits until it is: what its shadow tables allowed before,
+   * nobody can do any more. The next entry loads the root anew.
    */
-  drive(limit: number): Driven {
-    const { processor, clock } = this
-    this.asked = false
-    for (;;) {
-      const now = processor.now
-      if (now >= limit) return "slice"
-      clock.advance(now)
-      const reason = processor.run(Math.max(1, Math.min(limit, clock.nextEvent(now)) - now))
-      switch (reason) {
-        case EXIT_GATE:
-          this.gates.dispatch(processor.exitDetail)
-          if (this.asked) return "asked"
-          break
-        case EXIT_HALT:
-          return "idle"
-        case EXIT_BUDGET:
-          break
-        case EXIT_SHUTDOWN:
-          throw new HostPanic(`the host's processor shut down at 0x${processor.rip.toString(16)}`)
-        default:
-          throw new HostPanic(`the processor stopped for reason ${reason}`)
+  shootDown(guest: number): void {
+    const { cpuTable: table, cpus } = this
+    for (let i = 0; i < cpus.length; i++) if (Atomics.load(table.inGuest, i) === guest + 1) this.interrupt(i)
+    for (let i = 0; i < cpus.length; i++) {
+      if (Atomics.load(table.inGuest, i) !== guest + 1) continue
+      this.statistics.shootdowns++
+      if (!this.scheduler.threaded) this.stepOut(cpus[i]!)
+      else {
+        Atomics.add(table.watchers, i, 1)
+        waitWhile(table.inGuest, i, guest + 1)
+        Atomics.sub(table.watchers, i, 1)
       }
     }
+  }
+
+  private interrupt(cpu: number): void {
+    this.statistics.interprocessorInterrupts++
+    this.cpus[cpu]!.clock.kick()
+  }
+
+  /** In one thread nobody else drives the other processor: it is driven to where it has left the guest, and no further. */
+  private stepOut(cpu: HostCpu): void {
+    const { processor } = cpu
+    while (this.cpuTable.inGuest[cpu.index] !== 0) {
+      const reason = processor.run(SWITCH_AWAY)
+      if (reason === EXIT_GATE) {
+        this.cpuTable.gate[cpu.index] = processor.exitDetail
+        this.cpuTable.inGuest[cpu.index] = 0
+      } else if (reason !== EXIT_BUDGET) throw new HostPanic(`the processor stopped for reason ${reason}`)
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------- driving
+  /**
+   * Runs the processors, in one thread, until somebody asks for the launcher, all are idle, or `limit` (simulated time) is
+   * reached.
+   */
+  drive(limit: number): Driven {
+    if (this.cpus.length === 1) return this.driveProcessor(this.cpus[0]!, limit)
+    return this.interleaver.drive(limit, (cpu, until) => this.driveProcessor(cpu, until))
+  }
+
+  /**
+   * Runs one processor. Instructions are exact: it stops at the limit itself, except that a gate's work is done first.
+   */
+  driveProcessor(cpu: HostCpu, limit: number): Driven {
+    const { processor, clock } = cpu
+    const { gate, inGuest } = this.cpuTable
+    this.cpu = cpu
+    this.asked = false
+    for (;;) {
+      let at = gate[cpu.index]!
+      if (at === NONE) {
+        const now = processor.now
+        if (now >= limit) return "slice"
+        clock.advance(now)
+        const reason = processor.run(Math.max(1, Math.min(limit, clock.nextEvent(now)) - now))
+        if (reason === EXIT_BUDGET) continue
+        if (reason === EXIT_HALT) return "idle"
+        if (reason !== EXIT_GATE) throw this.panic(processor, reason)
+        at = processor.exitDetail
+        if (inGuest[cpu.index] !== 0) this.leftGuest(cpu.index)
+      } else gate[cpu.index] = NONE
+      this.gates.dispatch(at)
+      if (this.switched) {
+        this.switched = false
+        if (this.scheduler.threaded && this.scheduler.handOver(cpu.index)) return "handed"
+      }
+      if (this.asked) return "asked"
+    }
+  }
+
+  private panic(processor: Processor, reason: number): HostPanic {
+    const at = `0x${processor.rip.toString(16)}`
+    return reason === EXIT_SHUTDOWN
+      ? new HostPanic(`the host's processor shut down at ${at}`)
+      : new HostPanic(`the processor stopped for reason ${reason} at ${at}`)
+  }
+
+  /** A thread's processor catches up with the latest time, or sets it. */
+  synchronize(cpu: HostCpu): void {
+    const { processor } = cpu
+    const now = processor.now
+    const latest = this.clock[0]!
+    if (now < latest) processor.skip(Math.ceil(latest - now))
+    else this.clock[0] = now
+  }
+
+  /** Idle time passes until `until`, for hosts whose tasks have threads: whose timers are due get their processors. */
+  passTime(until: number): void {
+    this.clock[0] = Math.max(this.clock[0]!, until)
+    this.scheduler.wakeDue(this.clock[0])
   }
 }

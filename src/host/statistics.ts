@@ -1,27 +1,134 @@
+import type { SharedHeap } from "../machine/shared.ts"
+
 /*
  * Exact counts of what the host and its modules did. The processor counts what the processor does (instructions by ring,
  * vectors, TLB misses); everything here is counted where it happens, in the gates. docs/stats.md says what each one means.
+ *
+ * Each processor has its own counts, because two threads that count in one word lose some.
  */
+const NAMES = [
+  "worldSwitches",
+  "asyncHypercalls",
+  "hostSystemCalls",
+  "reflectedSystemCalls",
+  "vcpuNull",
+  "vcpuTaken",
+  "hostInterrupts",
+  "injectedInterrupts",
+  "reflectedTraps",
+  "contextSwitches",
+  "forwarded",
+  "interprocessorInterrupts",
+  "shootdowns",
+] as const
+export type StatisticName = (typeof NAMES)[number]
+
+const TRAPS = NAMES.length
+const HYPERCALLS = TRAPS + 32
+const SIZE = HYPERCALLS + 64
+
 export class HostStatistics {
-  worldSwitches = 0
+  private readonly counts: Float64Array
   /** Exceptions that left a guest, by vector. */
-  readonly guestTraps = new Float64Array(32)
+  readonly guestTraps: Float64Array
   /** Hypercalls by number; names belong to the module. */
-  readonly hypercalls = new Float64Array(64)
-  /** Of them, those taken from the asynchronous ring. */
-  asyncHypercalls = 0
-  hostSystemCalls = 0
-  reflectedSystemCalls = 0
+  readonly hypercalls: Float64Array
+
+  constructor(heap: SharedHeap) {
+    this.counts = heap.f64(SIZE)
+    this.guestTraps = this.counts.subarray(TRAPS, HYPERCALLS)
+    this.hypercalls = this.counts.subarray(HYPERCALLS, SIZE)
+  }
+
+  /** Adds another processor's counts to these. */
+  add(other: HostStatistics): void {
+    for (let i = 0; i < SIZE; i++) this.counts[i]! += other.counts[i]!
+  }
+
+  get worldSwitches(): number {
+    return this.counts[0]!
+  }
+  set worldSwitches(n: number) {
+    this.counts[0] = n
+  }
+  /** Hypercalls that were taken from the asynchronous ring. */
+  get asyncHypercalls(): number {
+    return this.counts[1]!
+  }
+  set asyncHypercalls(n: number) {
+    this.counts[1] = n
+  }
+  get hostSystemCalls(): number {
+    return this.counts[2]!
+  }
+  set hostSystemCalls(n: number) {
+    this.counts[2] = n
+  }
+  get reflectedSystemCalls(): number {
+    return this.counts[3]!
+  }
+  set reflectedSystemCalls(n: number) {
+    this.counts[3] = n
+  }
   /** Entries that found the VCPU field NULL, and not. */
-  vcpuNull = 0
-  vcpuTaken = 0
+  get vcpuNull(): number {
+    return this.counts[4]!
+  }
+  set vcpuNull(n: number) {
+    this.counts[4] = n
+  }
+  get vcpuTaken(): number {
+    return this.counts[5]!
+  }
+  set vcpuTaken(n: number) {
+    this.counts[5] = n
+  }
   /** Hardware interrupts taken by the host, and virtual ones delivered to guests. */
-  hostInterrupts = 0
-  injectedInterrupts = 0
-  reflectedTraps = 0
-  contextSwitches = 0
+  get hostInterrupts(): number {
+    return this.counts[6]!
+  }
+  set hostInterrupts(n: number) {
+    this.counts[6] = n
+  }
+  get injectedInterrupts(): number {
+    return this.counts[7]!
+  }
+  set injectedInterrupts(n: number) {
+    this.counts[7] = n
+  }
+  get reflectedTraps(): number {
+    return this.counts[8]!
+  }
+  set reflectedTraps(n: number) {
+    this.counts[8] = n
+  }
+  get contextSwitches(): number {
+    return this.counts[9]!
+  }
+  set contextSwitches(n: number) {
+    this.counts[9] = n
+  }
   /** Accesses forwarded to the launcher. */
-  forwarded = 0
+  get forwarded(): number {
+    return this.counts[10]!
+  }
+  set forwarded(n: number) {
+    this.counts[10] = n
+  }
+  /** Interrupts that the host sent from one processor to another. */
+  get interprocessorInterrupts(): number {
+    return this.counts[11]!
+  }
+  set interprocessorInterrupts(n: number) {
+    this.counts[11] = n
+  }
+  /** Processors that had to leave a guest because its shadows lost rights. */
+  get shootdowns(): number {
+    return this.counts[12]!
+  }
+  set shootdowns(n: number) {
+    this.counts[12] = n
+  }
 }
 
 /** What a module's shadow MMU has done, whichever it is. Levels are the hardware's: 1 is the page tables. */

@@ -15,20 +15,15 @@ const ENOSYS = 38
 
 /** Serves the current task's call; the result is what goes into its result register. */
 export const systemCall = (kernel: HostKernel, is: SystemCallNumbers, number: number, argument: number): number => {
-  const { statistics, tasks } = kernel
-  statistics.hostSystemCalls++
+  const { current } = kernel
+  kernel.statistics.hostSystemCalls++
   switch (number) {
     case is.getpid:
-      return tasks.current.pid
-    case is.nanosleep: {
-      const task = tasks.current
-      task.runnable = false
-      const timer = { at: Infinity, fire: () => kernel.wake(task) }
-      kernel.timers.arm(timer, kernel.now + argument)
-      kernel.rearm()
-      kernel.needResched()
+      return current.pid
+    case is.nanosleep:
+      kernel.setTimer(current, kernel.now + argument)
+      kernel.sleepCurrent()
       return 0
-    }
     case is.exit:
       kernel.endCurrent()
   }

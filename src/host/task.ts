@@ -1,28 +1,176 @@
+import type { SharedHeap } from "../machine/shared.ts"
+
 /*
  * Tasks: what the host schedules. A host process and a guest's virtual CPU are tasks alike; a virtual CPU's has a VCPU
  * descriptor in its `vcpu` field, which the context switch copies to the PDA.
+ *
+ * A task is a number; what is known of it are columns that all threads share.
  */
 export type TaskKind = "idle" | "process" | "vcpu"
+const KINDS: ReadonlyArray<TaskKind> = ["idle", "process", "vcpu"]
 
+/** All virtual CPUs that the host has room for, an idle task for each processor, and some processes. */
+export const MAX_TASKS = 320
+
+/** No task, no processor, no thread. */
+export const NONE = -1
+
+/** Task states. A task that runs is runnable, and `onCpu` says where. */
+const FREE = 0
+const SLEEPING = 1
+const RUNNABLE = 2
+
+/** The thread of tasks that are not virtual CPUs'. */
+export const HOST_THREAD = 0
+
+export class TaskTable {
+  /** Whether it waits, or can run. */
+  readonly state: Int32Array
+  private readonly kinds: Int32Array
+  /** Physical address of its structure in the host's memory. */
+  readonly pa: Float64Array
+  /** Bit p: it may run on processor p. */
+  readonly affinity: Int32Array
+  /** Processor whose registers or stack hold it, or NONE: nobody else may switch to it meanwhile. */
+  readonly onCpu: Int32Array
+  /** Processor that it ran on last. */
+  readonly lastCpu: Int32Array
+  /** Thread that drives a processor while this task runs there. */
+  readonly thread: Int32Array
+  /** Number of times it was switched to. */
+  readonly switches: Float64Array
+  /** When its timer fires (ns), or Infinity, and on which processor. */
+  readonly timerAt: Float64Array
+  readonly timerCpu: Int32Array
+  /** [0]: numbers below are or were in use. */
+  private readonly used: Int32Array
+  private readonly all = new Map<number, Task>()
+  private readonly names = new Map<number, string>()
+
+  constructor(heap: SharedHeap) {
+    this.state = heap.i32(MAX_TASKS)
+    this.kinds = heap.i32(MAX_TASKS)
+    this.pa = heap.f64(MAX_TASKS)
+    this.affinity = heap.i32(MAX_TASKS)
+    this.onCpu = heap.i32(MAX_TASKS)
+    this.lastCpu = heap.i32(MAX_TASKS)
+    this.thread = heap.i32(MAX_TASKS)
+    this.switches = heap.f64(MAX_TASKS)
+    this.timerAt = heap.f64(MAX_TASKS)
+    this.timerCpu = heap.i32(MAX_TASKS)
+    this.used = heap.i32(1)
+  }
+
+  /** All numbers in use are below. */
+  get count(): number {
+    return this.used[0]!
+  }
+
+  add(kind: TaskKind, name: string, pa: number): Task {
+    let pid = 0
+    while (pid < this.count && this.state[pid] !== FREE) pid++
+    if (pid >= MAX_TASKS) throw new RangeError(`the host has room for ${MAX_TASKS} tasks`)
+    this.used[0] = Math.max(this.count, pid + 1)
+    this.state[pid] = SLEEPING
+    this.kinds[pid] = KINDS.indexOf(kind)
+    this.pa[pid] = pa
+    this.affinity[pid] = -1
+    this.onCpu[pid] = NONE
+    this.lastCpu[pid] = 0
+    this.thread[pid] = HOST_THREAD
+    this.switches[pid] = 0
+    this.timerAt[pid] = Infinity
+    this.timerCpu[pid] = 0
+    this.names.set(pid, name)
+    this.all.delete(pid)
+    return this.of(pid)
+  }
+
+  of(pid: number): Task {
+    let task = this.all.get(pid)
+    if (task === undefined) {
+      task = new Task(this, pid)
+      this.all.set(pid, task)
+    }
+    return task
+  }
+
+  kind(pid: number): TaskKind {
+    return KINDS[this.kinds[pid]!]!
+  }
+
+  name(pid: number): string {
+    return this.names.get(pid) ?? `${this.kind(pid)} ${pid}`
+  }
+
+  isRunnable(pid: number): boolean {
+    return this.state[pid] === RUNNABLE
+  }
+
+  setRunnable(pid: number, runnable: boolean): void {
+    this.state[pid] = runnable ? RUNNABLE : SLEEPING
+  }
+
+  isFree(pid: number): boolean {
+    return this.state[pid] === FREE
+  }
+
+  free(pid: number): void {
+    this.state[pid] = FREE
+    this.timerAt[pid] = Infinity
+  }
+
+  /** Whether `pid` may run on processor `cpu`. */
+  allows(pid: number, cpu: number): boolean {
+    return ((this.affinity[pid]! >>> cpu) & 1) !== 0
+  }
+
+  /** All tasks that there are, but for the idle ones. */
+  list(): ReadonlyArray<Task> {
+    const tasks: Task[] = []
+    for (let pid = 0; pid < this.count; pid++)
+      if (!this.isFree(pid) && this.kind(pid) !== "idle") tasks.push(this.of(pid))
+    return tasks
+  }
+}
+
+/** One row of the table. */
 export class Task {
   readonly pid: number
-  readonly kind: TaskKind
-  readonly name: string
-  /** Address of the task structure in the host's memory: physical, and as the assembly's pointer (low, high half). */
-  readonly pa: number
-  readonly addressLo: number
-  readonly addressHi: number
-  runnable = true
-  /** Number of times it was switched to. */
-  switches = 0
+  private readonly table: TaskTable
 
-  constructor(pid: number, kind: TaskKind, name: string, pa: number, addressLo: number, addressHi: number) {
+  constructor(table: TaskTable, pid: number) {
+    this.table = table
     this.pid = pid
-    this.kind = kind
-    this.name = name
-    this.pa = pa
-    this.addressLo = addressLo
-    this.addressHi = addressHi
+  }
+
+  get kind(): TaskKind {
+    return this.table.kind(this.pid)
+  }
+
+  get name(): string {
+    return this.table.name(this.pid)
+  }
+
+  get pa(): number {
+    return this.table.pa[this.pid]!
+  }
+
+  get runnable(): boolean {
+    return this.table.isRunnable(this.pid)
+  }
+
+  set runnable(value: boolean) {
+    this.table.setRunnable(this.pid, value)
+  }
+
+  get switches(): number {
+    return this.table.switches[this.pid]!
+  }
+
+  /** When its timer fires, ns, or Infinity. */
+  get timerAt(): number {
+    return this.table.timerAt[this.pid]!
   }
 }
 
@@ -32,47 +180,6 @@ export interface VcpuRunner {
   prepare(): boolean
   /** Sees to what they say has happened. */
   event(): void
-}
-
-/** Round robin over the runnable tasks; the idle task when there are none. */
-export class RunQueue {
-  private readonly tasks: Array<Task> = []
-  readonly idle: Task
-  current: Task
-
-  constructor(idle: Task) {
-    this.idle = idle
-    this.current = idle
-  }
-
-  add(task: Task): void {
-    this.tasks.push(task)
-  }
-
-  remove(task: Task): void {
-    task.runnable = false
-    const i = this.tasks.indexOf(task)
-    if (i >= 0) this.tasks.splice(i, 1)
-  }
-
-  /** The task after the current one in the round; the current one itself if it alone can run. */
-  next(): Task {
-    const n = this.tasks.length
-    const start = this.tasks.indexOf(this.current)
-    for (let i = 1; i <= n; i++) {
-      const task = this.tasks[(start + i + n) % n]!
-      if (task.runnable) return task
-    }
-    return this.idle
-  }
-
-  /** Whether anything but the current task wants to run. */
-  get contended(): boolean {
-    for (const task of this.tasks) if (task.runnable && task !== this.current) return true
-    return false
-  }
-
-  all(): ReadonlyArray<Task> {
-    return this.tasks
-  }
+  /** Its task's timer has fired. */
+  timer(): void
 }

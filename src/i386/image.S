@@ -129,6 +129,7 @@ schedule:
         movl    %edx, TSS_ESP0(%ecx)
         movl    TASK_CR3(%eax), %edx
         movl    %edx, %cr3
+        call    gate_finishSwitch
         popl    %edi
         popl    %esi
         popl    %ebp

@@ -173,6 +173,7 @@ export const GATES = [
   "hostTrap",
   "hostInterrupt",
   "schedule",
+  "finishSwitch",
   "vcpuPrepare",
   "vcpuEvent",
   "fatalTrap",

@@ -1,7 +1,7 @@
 import type { Ram } from "../../machine/ram.ts"
 import type { FrameAllocator } from "../frames.ts"
 import * as L from "./layout.ts"
-import { mapPage, PTE_G, PTE_W } from "./pageTables.ts"
+import { mapPage, PTE_G, PTE_W, unmapPage } from "./pageTables.ts"
 
 /*
  * The fixed area in page tables: the host's root has all of it, a guest's roots what is needed to get out of the guest.
@@ -25,8 +25,8 @@ export const GUEST_WORLD = 0
 type World = typeof HOST_WORLD | typeof GUEST_WORLD
 
 export const fixed = (offset: number): bigint => L.FIXED + BigInt(offset)
-/** Virtual address of a page of the processor's area. */
-export const cpuAddress = (page: number): bigint => fixed(L.CPU_OFFSET + page * 4096)
+/** Virtual address of a page of a processor's area. */
+export const cpuAddress = (cpu: number, page: number): bigint => fixed(L.CPU_OFFSET + (cpu * L.CPU_PAGES + page) * 4096)
 /** Virtual address of a virtual CPU's descriptor; the state page follows. */
 export const descriptorAddress = (slot: number): bigint => fixed(L.VCPU_OFFSET + slot * 8192)
 
@@ -36,17 +36,25 @@ const cpuRights = (page: number, world: World): number => {
   return page === L.CPU_GDT || page === L.CPU_IDT ? PTE_G : PTE_G | PTE_W
 }
 
-/** Maps the text and a processor's pages, given by their physical addresses. */
+/** Maps the text, given by the physical addresses of its pages. */
+export const mapText = (ram: Ram, frames: FrameAllocator, root: number, text: ReadonlyArray<number>): void =>
+  text.forEach((pa, i) => mapPage(ram, frames, root, fixed(L.TEXT_OFFSET + i * 4096), pa, PTE_G, false))
+
+/** Maps a processor's pages. A guest's tables hold those of the one processor that it runs on. */
 export const mapProcessor = (
   ram: Ram,
   frames: FrameAllocator,
   root: number,
-  text: ReadonlyArray<number>,
-  pages: ReadonlyArray<number>,
+  cpu: number,
+  pages: ArrayLike<number>,
   world: World,
 ): void => {
-  text.forEach((pa, i) => mapPage(ram, frames, root, fixed(L.TEXT_OFFSET + i * 4096), pa, PTE_G, false))
-  pages.forEach((pa, i) => mapPage(ram, frames, root, cpuAddress(i), pa, cpuRights(i, world), true))
+  for (let i = 0; i < L.CPU_USED; i++)
+    mapPage(ram, frames, root, cpuAddress(cpu, i), pages[i]!, cpuRights(i, world), true)
+}
+
+export const unmapProcessor = (ram: Ram, root: number, cpu: number): void => {
+  for (let i = 0; i < L.CPU_USED; i++) unmapPage(ram, root, cpuAddress(cpu, i))
 }
 
 /** Maps a virtual CPU's two pages. */

@@ -94,6 +94,7 @@ schedule:
         wrmsr
         movl    $MSR_KERNEL_GS_BASE, %ecx
         wrmsr
+        call    gate_finishSwitch /* the old task is all in memory: it may go on elsewhere */
         popq    %r15
         popq    %r14
         popq    %r13

@@ -27,6 +27,9 @@ export const CPU_TSS = 2
 export const CPU_PDA = 3
 /** Stacks of the IST: NMI, double fault, machine check. */
 export const CPU_IST = 4
+/** Those that are used, and the processors that there is room for below the virtual CPUs' pages. */
+export const CPU_USED = CPU_IST + 3
+export const MAX_CPUS = 16
 export const VCPU_OFFSET = 0x200000
 /** Two pages each, up to the end of the fixed area's 4 MiB. */
 export const VCPU_SLOTS = 256
@@ -102,6 +105,7 @@ export const GATES = [
   "hostInterrupt",
   "hostNmi",
   "schedule",
+  "finishSwitch",
   "vcpuPrepare",
   "vcpuEvent",
   "fatalTrap",
