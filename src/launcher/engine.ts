@@ -1,3 +1,4 @@
+import type { DevicesConfig } from "../devices/index.ts"
 import type { EventLog, HostStatistics, ShadowReport } from "../host/index.ts"
 import type { KernelImage } from "../machine/load.ts"
 import type { Counters } from "../machine/processor.ts"
@@ -59,6 +60,8 @@ export interface EngineConfig {
   /** Milliseconds since 1970 at power-on. */
   readonly startMs: number
   readonly output: (bytes: Uint8Array) => void
+  /** Outlives the engine: after a restart there is another one with the same disks. */
+  readonly devices: DevicesConfig
   readonly log: EventLog
 }
 

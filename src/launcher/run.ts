@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { systemEntropy } from "../devices/index.ts"
 import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
 import { createEngine, type EngineConfig } from "./engine.ts"
@@ -103,6 +104,7 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
         options,
         startMs: options.deterministic ? EPOCH_MS + options.seed * 1000 : Date.now(),
         output: (bytes) => terminal.write(bytes),
+        devices: { disks: [], net: undefined, entropy: systemEntropy },
         log,
       },
       terminal,

@@ -21,6 +21,7 @@ export class Ram {
   readonly size: number
   private readonly base: number
   private readonly u8: Uint8Array
+  private readonly u16: Uint16Array
   private readonly u32: Int32Array
   private readonly meta: Int32Array
 
@@ -28,6 +29,7 @@ export class Ram {
     this.size = size
     this.base = base
     this.u8 = new Uint8Array(memory.buffer, base, size)
+    this.u16 = new Uint16Array(memory.buffer, base, size >>> 1)
     this.u32 = new Int32Array(memory.buffer, base, size >>> 2)
     this.meta = new Int32Array(memory.buffer, metaBase, size >>> 12)
   }
@@ -126,6 +128,19 @@ export class Ram {
     const old = Atomics.compareExchange(this.u32, pa >>> 2, expected | 0, value | 0) >>> 0
     this.touch(pa)
     return old
+  }
+
+  /** In one step, and in order with all other atomic accesses: for rings that running code fills. `pa` is 2-byte aligned. */
+  atomicRead16(pa: number): number {
+    this.check(pa, 2)
+    return Atomics.load(this.u16, pa >>> 1)
+  }
+
+  /** As `atomicRead16`: whoever sees this sees all that was written before. */
+  atomicWrite16(pa: number, value: number): void {
+    this.check(pa, 2)
+    Atomics.store(this.u16, pa >>> 1, value & 0xffff)
+    this.touch(pa)
   }
 
   /** Copies bytes into memory. */
