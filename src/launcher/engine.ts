@@ -43,6 +43,8 @@ export interface Engine {
 /** Exact counts so far; `host` is absent where there is none. */
 export interface EngineCounts {
   readonly processor: Counters
+  /** Where there are several processors, those of each; `processor` then has their sums. */
+  readonly perProcessor?: ReadonlyArray<Counters>
   readonly host:
     | {
         readonly statistics: HostStatistics
