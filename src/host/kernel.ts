@@ -69,7 +69,7 @@ export class HostKernel {
     readonly needResched: () => void
   }) {
     this.machine = parts.machine
-    this.processor = parts.machine.processors[0]!
+    this.processor = parts.machine.processor(0)
     this.ram = parts.machine.ram
     this.frames = parts.frames
     this.gates = parts.gates

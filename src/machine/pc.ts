@@ -13,7 +13,9 @@ import { Chipset } from "./chipset/index.ts"
 import * as S from "./core/state.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "./load.ts"
 import { Machine } from "./machine.ts"
+import { processorPins } from "./pins.ts"
 import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
+import { SharedHeap } from "./shared.ts"
 
 /*
  * A native PC: memory, processor, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
@@ -100,19 +102,11 @@ export class NativePc {
 
   private constructor(config: NativePcConfig) {
     const pci = new PciBus((line, level) => this.chipset.setIrq(line, level))
-    const processor = (cpu: number): Processor => this.machine.processors[cpu]
     this.chipset = new Chipset({
+      heap: SharedHeap.create(),
       processors: 1,
-      now: () => this.processor.now,
-      pins: {
-        setIntr: (cpu, level) => processor(cpu).setIntr(level),
-        nmi: (cpu) => processor(cpu).attend(S.ATT_NMI),
-        init: (cpu) => processor(cpu).attend(S.ATT_INIT),
-        startUp: (cpu, vector) => {
-          processor(cpu).setWord(S.SIPI_VECTOR, vector)
-          processor(cpu).attend(S.ATT_SIPI)
-        },
-      },
+      now: (cpu) => this.machine.processor(cpu).now,
+      pins: processorPins(() => this.machine),
       power: {
         powerOff: (status) => this.end({ kind: "powerOff", status }),
         reset: () => this.end({ kind: "reset" }),
@@ -131,7 +125,7 @@ export class NativePc {
       processors: 1,
       bus: this.chipset,
     })
-    this.processor = this.machine.processors[0]
+    this.processor = this.machine.processor(0)
     this.board = new Board({
       ...(config.devices ?? noDevices()),
       pci,
