@@ -2,15 +2,20 @@
 #include "printk.h"
 #include "proc.h"
 
-#define SHARERS 4
-static void (*handlers[EXTERNAL_VECTORS][SHARERS])(struct pt_regs *);
+/* Devices may share a line: each handler finds out whether it was its own. */
+#define SHARERS 8
+static struct handler {
+	void (*fn)(void *data);
+	void *data;               /* NULL: the handler wants the interrupted registers */
+} handlers[EXTERNAL_VECTORS][SHARERS];
 static ulong spurious;
 
-void irq_register(int irq, void (*handler)(struct pt_regs *))
+void irq_register_shared(int irq, void (*fn)(void *), void *data)
 {
 	for (int i = 0; i < SHARERS; i++)
-		if (!handlers[irq][i]) {
-			handlers[irq][i] = handler;
+		if (!handlers[irq][i].fn) {
+			handlers[irq][i].data = data;
+			WRITE_ONCE(handlers[irq][i].fn, fn);
 			trap_open_irq(irq);
 			pv_ops.irq_enable_line(irq);
 			return;
@@ -18,13 +23,18 @@ void irq_register(int irq, void (*handler)(struct pt_regs *))
 	panic("more than %d devices on interrupt %d", SHARERS, irq);
 }
 
+void irq_register(int irq, void (*handler)(struct pt_regs *))
+{
+	irq_register_shared(irq, (void (*)(void *))(void (*)(void))handler, NULL);
+}
+
 void do_irq(struct pt_regs *regs, int irq)
 {
 	this_cpu()->irq_count++;
 	/* Acknowledged first: a level-triggered line that its handler has calmed is then quiet, another edge is not lost. */
 	pv_ops.irq_done(irq);
-	if (!handlers[irq][0])
+	if (!handlers[irq][0].fn)
 		spurious++;
-	for (int i = 0; i < SHARERS && handlers[irq][i]; i++)
-		handlers[irq][i](regs);
+	for (struct handler *h = handlers[irq]; h < handlers[irq] + SHARERS && h->fn; h++)
+		h->fn(h->data ? h->data : regs);
 }

@@ -81,13 +81,15 @@ void pci_enable(struct pci_device *d)
 	pci_write32(d, 4, ((command & 0xffff) | 6) & ~0x400u);
 }
 
-struct pci_device *pci_find(u16 vendor, u16 device)
+struct pci_device *pci_find_nth(u16 vendor, u16 device, int n)
 {
 	for (int i = 0; i < device_count; i++)
-		if (devices[i].vendor == vendor && devices[i].device == device)
+		if (devices[i].vendor == vendor && devices[i].device == device && n-- == 0)
 			return &devices[i];
 	return NULL;
 }
+
+struct pci_device *pci_find(u16 vendor, u16 device) { return pci_find_nth(vendor, device, 0); }
 
 void pci_init(void)
 {

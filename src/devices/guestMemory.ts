@@ -25,6 +25,7 @@ export class GuestMemory {
    * (a shadow MMU: what a device writes may be a page table).
    */
   constructor(ram: Ram, base: number, size: number, written: (gpa: number, bytes: number) => void = () => undefined) {
+    if (base & 3) throw new RangeError("a guest's memory must begin at a multiple of 4")
     if (base + size > ram.size) throw new RangeError("a guest's memory must lie within the machine's")
     this.ram = ram
     this.base = base
@@ -59,6 +60,19 @@ export class GuestMemory {
     this.check(gpa, 4)
     this.ram.write32(this.base + gpa, value)
     this.written(gpa, 4)
+  }
+
+  /** Ordered with the accesses of virtual CPUs on other threads; `gpa` is even. */
+  atomicRead16(gpa: number): number {
+    this.check(gpa, 2)
+    return this.ram.atomicRead16(this.base + gpa)
+  }
+
+  /** Whoever reads this sees what was written before it. */
+  atomicWrite16(gpa: number, value: number): void {
+    this.check(gpa, 2)
+    this.ram.atomicWrite16(this.base + gpa, value)
+    this.written(gpa, 2)
   }
 
   /** A copy of the guest's bytes. */

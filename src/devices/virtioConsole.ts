@@ -80,21 +80,24 @@ export class VirtioConsole implements VirtioDevice {
   private send(transport: VirtioTransport): void {
     const queue = transport.queues[TRANSMIT]
     const { chain } = this
-    // One round of the queue: a driver that refills it meanwhile notifies again.
-    for (let n = 0; n < queue.size && queue.pop(chain); n++) {
+    // One round of the queue: a driver on another thread could refill it for ever.
+    let n = 0
+    for (; n < queue.size && queue.pop(chain); n++) {
       if (chain.readableBytes > LONGEST_WRITE)
         throw new GuestFault(`the console was given a buffer of ${chain.readableBytes} bytes`)
       for (let i = 0; i < chain.readable; i++)
         if (chain.lengths[i] > 0) this.output(transport.memory.copyOut(chain.addresses[i], chain.lengths[i]))
       queue.push(chain.head, 0)
     }
+    if (n === queue.size && queue.waiting) transport.defer(TRANSMIT)
     transport.signal(queue)
   }
 
   private receive(transport: VirtioTransport): void {
     const queue = transport.queues[RECEIVE]
     const { chain, waiting } = this
-    for (let n = 0; n < queue.size && waiting.length > 0 && queue.pop(chain); n++) {
+    let n = 0
+    for (; n < queue.size && waiting.length > 0 && queue.pop(chain); n++) {
       if (chain.writableBytes === 0) throw new GuestFault("the console was given an empty buffer for input")
       let written = 0
       for (let i = chain.readable; i < chain.count && waiting.length > 0; i++) {
@@ -113,6 +116,7 @@ export class VirtioConsole implements VirtioDevice {
       }
       queue.push(chain.head, written)
     }
+    if (n === queue.size && waiting.length > 0 && queue.waiting) transport.defer(RECEIVE)
     transport.signal(queue)
   }
 

@@ -81,6 +81,8 @@ export interface VirtioTransport {
   /** Interrupts the driver if the queue has something for it and it wants to know. */
   signal(queue: Virtqueue): void
   configChanged(): void
+  /** Queue `queue` has more than one call may do: the device is notified of it again at the next poll. */
+  defer(queue: number): void
   /** Does work that reads the guest's rings; if the guest's fault ends it, the device is marked as broken (2.1.2). */
   guarded(work: () => void): void
 }
@@ -118,6 +120,8 @@ export class VirtioPci extends PciFunction implements VirtioTransport {
   private driverLow = 0
   private driverHigh = 0
   private queueSelect = 0
+  /** A bit for each queue that has more to do. */
+  private deferred = 0
 
   constructor(device: VirtioDevice, memory: GuestMemory) {
     super(
@@ -177,6 +181,22 @@ export class VirtioPci extends PciFunction implements VirtioTransport {
   private raise(cause: number): void {
     this.isr |= cause
     this.setInterrupt(true)
+  }
+
+  defer(queue: number): void {
+    this.deferred |= 1 << queue
+  }
+
+  /** Is there work that waits for a poll? */
+  get busy(): boolean {
+    return this.deferred !== 0
+  }
+
+  /** Does what was deferred. Throws GuestFault. */
+  poll(): void {
+    const { deferred } = this
+    this.deferred = 0
+    for (let q = 0; deferred >> q !== 0; q++) if ((deferred >> q) & 1) this.notify(q)
   }
 
   guarded(work: () => void): void {
@@ -362,6 +382,7 @@ export class VirtioPci extends PciFunction implements VirtioTransport {
   private resetDevice(): void {
     this.status = 0
     this.isr = 0
+    this.deferred = 0
     this.deviceSelect = this.driverSelect = this.queueSelect = 0
     this.driverLow = this.driverHigh = 0
     for (const queue of this.queues) queue.reset()

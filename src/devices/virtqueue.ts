@@ -5,6 +5,10 @@ import { GuestFault, type GuestMemory } from "./guestMemory.ts"
  * Virtio's split virtqueue (virtio 1.0, section 2.4). All three parts are in the guest's memory and the guest may write
  * anything there at any time, so each number is read once, checked, and only then used; each loop is bounded by the
  * queue's size. What a correct driver cannot have written is a GuestFault.
+ *
+ * The driver may run on another thread than the device. What one side publishes to the other (both indices, both event
+ * fields) is read and written by atomic accesses, which order everything around them: a chain is complete when its index is
+ * seen, and of "I shall look no more" and "there is a new one" at least one side sees the other's (2.4.7.2).
  */
 
 /** 2.4.5; an array of queue-size of these, 16-byte aligned. */
@@ -112,20 +116,40 @@ export class Virtqueue {
     return ""
   }
 
-  /** Takes the next chain that the driver offers; false if there is none. */
+  /** How many chains the driver offers. */
+  private offered(): number {
+    const offered = (this.memory.atomicRead16(this.driver + A.index.offset) - this.taken) & WRAP
+    if (offered > this.size) throw new GuestFault(`a virtqueue of ${this.size} entries offers ${offered} chains`)
+    return offered
+  }
+
+  /** Does the driver offer a chain that has not been taken? */
+  get waiting(): boolean {
+    return this.enabled && this.offered() > 0
+  }
+
+  /** Takes the next chain that the driver offers; false if there is none, and then the driver will notify of the next. */
   pop(chain: DescriptorChain): boolean {
     if (!this.enabled) return false
-    const offered = (this.memory.read16(this.driver + A.index.offset) - this.taken) & WRAP
-    if (offered > this.size) throw new GuestFault(`a virtqueue of ${this.size} entries offers ${offered} chains`)
-    if (offered > 0) {
-      const slot = this.taken & (this.size - 1)
-      this.walk(chain, this.memory.read16(this.driver + VIRTQ_AVAIL.size + slot * AVAIL_ENTRY))
-      this.taken = (this.taken + 1) & WRAP
+    let offered = this.offered()
+    if (offered === 0) {
+      this.askForNotification()
+      // The driver, on another thread, may have offered one just before it could see that: then it has not notified.
+      offered = this.offered()
+      if (offered === 0) return false
     }
+    const slot = this.taken & (this.size - 1)
+    this.walk(chain, this.memory.read16(this.driver + VIRTQ_AVAIL.size + slot * AVAIL_ENTRY))
+    this.taken = (this.taken + 1) & WRAP
     // Ask to be told of the next one, whether it is looked for now or not.
+    this.askForNotification()
+    return true
+  }
+
+  /** Without the feature drivers notify of each chain, as the used ring's NO_NOTIFY is never set. */
+  private askForNotification(): void {
     if (this.eventIndex)
-      this.memory.write16(this.device + VIRTQ_USED.size + this.size * VIRTQ_USED_ELEMENT.size, this.taken)
-    return offered > 0
+      this.memory.atomicWrite16(this.device + VIRTQ_USED.size + this.size * VIRTQ_USED_ELEMENT.size, this.taken)
   }
 
   private walk(chain: DescriptorChain, head: number): void {
@@ -186,7 +210,7 @@ export class Virtqueue {
     this.memory.write32(element + E.head.offset, head)
     this.memory.write32(element + E.length.offset, written)
     this.used = (this.used + 1) & WRAP
-    this.memory.write16(this.device + U.index.offset, this.used)
+    this.memory.atomicWrite16(this.device + U.index.offset, this.used)
   }
 
   /** Does the driver want an interrupt for what has been pushed since this was last asked (2.4.7)? */
@@ -194,8 +218,8 @@ export class Virtqueue {
     const pushed = (this.used - this.signalled) & WRAP
     if (pushed === 0) return false
     this.signalled = this.used
-    if (!this.eventIndex) return !(this.memory.read16(this.driver + A.flags.offset) & AVAIL_NO_INTERRUPT)
-    const event = this.memory.read16(this.driver + VIRTQ_AVAIL.size + this.size * AVAIL_ENTRY)
+    if (!this.eventIndex) return !(this.memory.atomicRead16(this.driver + A.flags.offset) & AVAIL_NO_INTERRUPT)
+    const event = this.memory.atomicRead16(this.driver + VIRTQ_AVAIL.size + this.size * AVAIL_ENTRY)
     return ((this.used - event - 1) & WRAP) < pushed
   }
 }

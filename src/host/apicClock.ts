@@ -1,4 +1,5 @@
 import { APIC_PAGE, type Chipset } from "../machine/chipset/index.ts"
+import type { SharedHeap } from "../machine/shared.ts"
 import type { HostClock } from "./kernel.ts"
 
 /*
@@ -8,6 +9,7 @@ import type { HostClock } from "./kernel.ts"
 const EOI = 0x0b0
 const SPURIOUS = 0x0f0
 const ICR_LOW = 0x300
+const ICR_HIGH = 0x310
 const LVT_TIMER = 0x320
 const LVT_LINT0 = 0x350
 const TIMER_INITIAL = 0x380
@@ -17,17 +19,30 @@ const SOFTWARE_ENABLE = 0x100
 const MASKED = 0x10000
 const DIVIDE_BY_1 = 0b1011
 const TO_SELF = 0x40000
+const ASSERT = 0x4000
 /** The timer's register has 32 bits: whoever waits longer is woken and waits again. */
 const LONGEST = 0xffff_ffff
 
 export class ApicClock implements HostClock {
   private readonly chipset: Chipset
+  private readonly cpu: number
   private readonly rescheduleVector: number
-  private next = Infinity
+  /** One time, shared with the other threads' objects for this processor: when the timer strikes next. */
+  private readonly next: Float64Array
 
-  constructor(chipset: Chipset, vectors: { readonly timer: number; readonly reschedule: number; spurious: number }) {
+  /** The clock of processor `cpu`; whoever drives that processor uses it. */
+  constructor(
+    heap: SharedHeap,
+    chipset: Chipset,
+    cpu: number,
+    vectors: { readonly timer: number; readonly reschedule: number; spurious: number },
+  ) {
     this.chipset = chipset
+    this.cpu = cpu
     this.rescheduleVector = vectors.reschedule
+    this.next = heap.f64(1)
+    if (!heap.fresh) return
+    this.next[0] = Infinity
     this.store(SPURIOUS, SOFTWARE_ENABLE | vectors.spurious)
     this.store(LVT_LINT0, MASKED)
     this.store(TIMER_DIVIDE, DIVIDE_BY_1)
@@ -35,12 +50,12 @@ export class ApicClock implements HostClock {
   }
 
   private store(register: number, value: number): void {
-    this.chipset.mmioWrite(0, APIC_PAGE + register, 4, value)
+    this.chipset.mmioWrite(this.cpu, APIC_PAGE + register, 4, value)
   }
 
   arm(at: number, now: number): void {
     this.store(TIMER_INITIAL, at === Infinity ? 0 : Math.min(LONGEST, Math.max(1, at - now)))
-    this.next = this.chipset.nextEvent(now)
+    this.next[0] = this.chipset.apics.of(this.cpu).nextEvent()
   }
 
   acknowledge(): void {
@@ -51,13 +66,20 @@ export class ApicClock implements HostClock {
     this.store(ICR_LOW, TO_SELF | this.rescheduleVector)
   }
 
+  /** An interrupt to another processor; to be called by whoever drives this one. */
+  send(target: number, vector: number): void {
+    this.store(ICR_HIGH, target << 24)
+    this.store(ICR_LOW, ASSERT | vector)
+  }
+
   nextEvent(): number {
-    return this.next
+    return this.next[0]!
   }
 
   advance(now: number): void {
-    if (now < this.next) return
-    this.chipset.advance(now)
-    this.next = this.chipset.nextEvent(now)
+    if (now < this.next[0]!) return
+    const apic = this.chipset.apics.of(this.cpu)
+    apic.advance(now)
+    this.next[0] = apic.nextEvent()
   }
 }

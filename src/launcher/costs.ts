@@ -37,23 +37,47 @@ export const NETBURST: CostTable = {
   invlpg: 150,
 }
 
+/** All that a run is priced with. */
+export const COST_TABLES: ReadonlyArray<CostTable> = [NETBURST]
+
+/** What cycles are spent on. */
+export const CYCLE_PARTS = [
+  "ring0",
+  "ring1",
+  "ring2",
+  "ring3",
+  "systemCalls",
+  "pageFaults",
+  "exceptions",
+  "interrupts",
+  "tlbMisses",
+  "cr3Loads",
+  "invlpg",
+] as const
+export type CyclePart = (typeof CYCLE_PARTS)[number]
+
 const PAGE_FAULT = 14
 const EXCEPTIONS = 32
 
-export const modelledCycles = (table: CostTable, { processor }: EngineCounts): number => {
+/** Cycles by what they are spent on: instructions by ring, then the events. */
+export const modelledParts = (table: CostTable, { processor }: EngineCounts): Record<CyclePart, number> => {
   const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0)
   const pageFaults = processor.vectors[PAGE_FAULT] ?? 0
   const exceptions = sum(processor.vectors.slice(0, EXCEPTIONS)) - pageFaults
   // Vectors from 32 on are interrupts and INT n alike, and cost the same.
   const interrupts = sum(processor.vectors.slice(EXCEPTIONS))
-  return (
-    sum(processor.instructions) * table.instruction +
-    (processor.syscalls + processor.sysenters) * table.systemCall +
-    pageFaults * table.pageFault +
-    exceptions * table.exception +
-    interrupts * table.interrupt +
-    processor.tlbMisses * table.tlbMiss +
-    processor.cr3Loads * table.cr3Load +
-    processor.invlpg * table.invlpg
-  )
+  const [ring0, ring1, ring2, ring3] = processor.instructions
+  return {
+    ring0: ring0 * table.instruction,
+    ring1: ring1 * table.instruction,
+    ring2: ring2 * table.instruction,
+    ring3: ring3 * table.instruction,
+    systemCalls: (processor.syscalls + processor.sysenters) * table.systemCall,
+    pageFaults: pageFaults * table.pageFault,
+    exceptions: exceptions * table.exception,
+    interrupts: interrupts * table.interrupt,
+    tlbMisses: processor.tlbMisses * table.tlbMiss,
+    cr3Loads: processor.cr3Loads * table.cr3Load,
+    invlpg: processor.invlpg * table.invlpg,
+  }
 }

@@ -1,3 +1,4 @@
+import type { DevicesConfig } from "../devices/index.ts"
 import type { EventLog, HostStatistics, ShadowReport } from "../host/index.ts"
 import type { KernelImage } from "../machine/load.ts"
 import type { Counters } from "../machine/processor.ts"
@@ -42,6 +43,8 @@ export interface Engine {
 /** Exact counts so far; `host` is absent where there is none. */
 export interface EngineCounts {
   readonly processor: Counters
+  /** Where there are several processors, those of each; `processor` then has their sums. */
+  readonly perProcessor?: ReadonlyArray<Counters>
   readonly host:
     | {
         readonly statistics: HostStatistics
@@ -59,6 +62,8 @@ export interface EngineConfig {
   /** Milliseconds since 1970 at power-on. */
   readonly startMs: number
   readonly output: (bytes: Uint8Array) => void
+  /** Outlives the engine: after a restart there is another one with the same disks. */
+  readonly devices: DevicesConfig
   readonly log: EventLog
 }
 

@@ -14,6 +14,13 @@ export class BadImage extends Data.TaggedError("BadImage")<{ readonly file: stri
 /** A file that is not there, or cannot be read. */
 export class MissingFile extends Data.TaggedError("MissingFile")<{ readonly file: string; readonly problem: string }> {}
 
+/** A file for `lguest64 up` that says something impossible; `where` is its line and key, as far as they are known. */
+export class BadConfig extends Data.TaggedError("BadConfig")<{
+  readonly file: string
+  readonly where: string
+  readonly problem: string
+}> {}
+
 /** A report or log that cannot be written. */
 export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly file: string; readonly problem: string }> {}
 
@@ -32,7 +39,15 @@ export class Interrupted extends Data.TaggedError("Interrupted")<{
 }> {}
 
 export type LaunchError =
-  UsageError | BadImage | MissingFile | CannotWrite | NoMemory | GuestKilled | InstructionLimit | Interrupted
+  | UsageError
+  | BadConfig
+  | BadImage
+  | MissingFile
+  | CannotWrite
+  | NoMemory
+  | GuestKilled
+  | InstructionLimit
+  | Interrupted
 
 export const STATUS = {
   usage: 64,
@@ -41,6 +56,7 @@ export const STATUS = {
   killed: 70,
   noMemory: 71,
   cannotWrite: 73,
+  badConfig: 78,
   instructionLimit: 124,
 } as const
 
@@ -58,6 +74,8 @@ export const explain = (error: LaunchError): { readonly status: number; readonly
   switch (error._tag) {
     case "UsageError":
       return { status: STATUS.usage, line: `${error.problem} (see lguest64 run --help)` }
+    case "BadConfig":
+      return { status: STATUS.badConfig, line: `${error.file}${error.where}: ${error.problem}` }
     case "BadImage":
       return { status: STATUS.badImage, line: `${error.file}: ${error.problem}` }
     case "MissingFile":

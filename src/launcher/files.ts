@@ -11,6 +11,9 @@ import { CannotWrite, MissingFile } from "./errors.ts"
 /** Both src/launcher and dist/launcher lie two folders below the package's root. */
 const packageFile = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as { version: string }).version
+
 /** Larger than any machine's memory here: such a file is a mistake (a disk image, /dev/zero), and is not even read. */
 const LARGEST_FILE = 2 ** 30
 

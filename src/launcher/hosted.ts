@@ -1,9 +1,8 @@
-import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
+import { Board, type DevicesConfig, GuestFault, GuestMemory, noDevices, PciBus } from "../devices/index.ts"
 import type { Death, HostKernel, LguestDevice } from "../host/index.ts"
 import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
-import { CONSOLE_IRQ } from "../machine/pc.ts"
 import { emulateMemory, emulatePort } from "./emulate.ts"
 
 /*
@@ -27,6 +26,8 @@ export interface HostedConfig {
   readonly cmdline: string
   readonly initrd: Uint8Array | undefined
   readonly consoleOut: (bytes: Uint8Array) => void
+  /** Disks, network, randomness; none of the first two if this is not there. */
+  readonly devices?: DevicesConfig
 }
 
 /** Why `run` came back. All but `budget` and `idle` are the end. */
@@ -42,8 +43,7 @@ const GENERAL_PROTECTION = 13
 
 export class HostedGuest {
   readonly host: Host
-  readonly console: VirtioConsole
-  private readonly pci: PciBus
+  readonly board: Board
   private ending: HostedEvent | undefined
 
   constructor(config: HostedConfig) {
@@ -52,13 +52,18 @@ export class HostedGuest {
     const { device } = host
     // A line that rises is an interrupt; the module delivers each once.
     const levels = new Map<number, boolean>()
-    this.pci = new PciBus((line, level) => {
+    const pci = new PciBus((line, level) => {
       if (level && levels.get(line) !== true) device.irq(line)
       levels.set(line, level)
     })
-    this.console = new VirtioConsole(config.consoleOut)
     const memory = new GuestMemory(host.machine.ram, host.guestBase, memoryBytes, (gpa, n) => device.written(gpa, n))
-    this.pci.plug(new VirtioPci(this.console, memory), CONSOLE_IRQ)
+    this.board = new Board({
+      ...(config.devices ?? noDevices()),
+      pci,
+      memory,
+      consoleOut: config.consoleOut,
+      now: () => this.now,
+    })
     loadKernel({
       ram: host.machine.ram,
       base: host.guestBase,
@@ -80,6 +85,7 @@ export class HostedGuest {
   run(slice: number): HostedEvent {
     const { device } = this.host
     const limit = this.now + slice
+    if (this.ending === undefined) this.guarded(() => this.board.poll())
     while (this.ending === undefined) {
       const pending = device.read(limit)
       switch (pending.kind) {
@@ -108,8 +114,8 @@ export class HostedGuest {
     try {
       const done =
         trap === GENERAL_PROTECTION
-          ? emulatePort(device, this.pci, instruction, bits)
-          : emulateMemory(device, this.pci, instruction, bits, address)
+          ? emulatePort(device, this.board.pci, instruction, bits)
+          : emulateMemory(device, this.board.pci, instruction, bits, address)
       if (done) return
     } catch (thrown) {
       if (!(thrown instanceof GuestFault)) throw thrown
@@ -128,8 +134,13 @@ export class HostedGuest {
 
   /** Input for the console. */
   input(bytes: Uint8Array): void {
+    this.guarded(() => this.board.console.input(bytes))
+  }
+
+  /** What the guest's rings make impossible ends the guest. */
+  private guarded(work: () => void): void {
     try {
-      this.console.input(bytes)
+      work()
     } catch (thrown) {
       if (!(thrown instanceof GuestFault)) throw thrown
       this.host.device.kill(thrown.message)

@@ -34,6 +34,7 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     cmdline: config.options.cmdline,
     initrd: config.initrd,
     consoleOut: config.output,
+    devices: config.devices,
   })
   const { processor, statistics } = host.kernel
   return {
@@ -44,12 +45,12 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
       return processor.instructions
     },
     get pendingInput() {
-      return guest.console.pendingInput
+      return guest.board.console.pendingInput
     },
     run: (slice) => translate(guest.run(slice)),
     skip: (until) => guest.skip(until),
     input: (bytes) => guest.input(bytes),
-    resize: (columns, rows) => guest.console.resize(columns, rows),
+    resize: (columns, rows) => guest.board.console.resize(columns, rows),
     counts: () => ({
       processor: processor.counters(),
       host: { statistics, shadow: host.shadowReport(), hypercallNames: host.hypercallNames },

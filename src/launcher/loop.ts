@@ -1,5 +1,6 @@
 import type { Engine, EngineEvent } from "./engine.ts"
 import { type CannotWrite, GuestKilled, InstructionLimit, type Interrupted } from "./errors.ts"
+import type { Sampler } from "./sampler.ts"
 import { TerminalSession } from "./terminal.ts"
 
 /*
@@ -21,6 +22,8 @@ export interface LoopConfig {
   readonly create: () => Promise<Engine>
   readonly deterministic: boolean
   readonly maxInstructions: number
+  /** Where statistics are asked for. */
+  readonly sampler: Sampler | undefined
   readonly restarted: () => void
 }
 
@@ -94,7 +97,7 @@ class Loop {
     if (terminal.failure !== undefined) return terminal.failure
     const left = config.maxInstructions - this.before - engine.instructions
     if (left <= 0) return new InstructionLimit({ limit: config.maxInstructions })
-    const event = this.timed(Math.min(this.slice, left))
+    const event = this.timed(Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity))
     if (!terminal.flush()) await this.drain()
     switch (event.kind) {
       case "budget":

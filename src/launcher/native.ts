@@ -34,6 +34,7 @@ export const nativeEngine = (config: EngineConfig): Engine => {
     cmdline: config.options.cmdline,
     ...(config.initrd === undefined ? {} : { initrd: config.initrd }),
     consoleOut: config.output,
+    devices: config.devices,
     serialOut: config.output,
     clock: () => config.startMs,
     ...(log.int ? { watch: logged(log, config.kernel.arch === "x86_64" ? 64 : 32) } : {}),

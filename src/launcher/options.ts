@@ -1,8 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
 import * as Effect from "effect/Effect"
+import { MOST_DISKS } from "../devices/index.ts"
 import { LOG_CATEGORIES, type LogCategory } from "../host/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
+import type { BlockSpec } from "./blockFile.ts"
 import { UsageError } from "./errors.ts"
+import { type NetSpec, parseNet } from "./net.ts"
 
 /* The command line. Nothing is opened or started here: parsing gives a value, or a UsageError. */
 
@@ -26,11 +29,24 @@ export interface RunOptions {
   readonly verbose: boolean
   readonly log: ReadonlySet<LogCategory>
   readonly logFile: string | undefined
+  readonly blocks: ReadonlyArray<BlockSpec>
+  readonly net: NetSpec | undefined
 }
 
-/** What was asked for: a run, or text to print. */
+/** `lguest64 up`: the guests are in a file. */
+export interface UpOptions {
+  readonly file: string
+  readonly deterministic: boolean
+  readonly seed: number
+  readonly maxInstructions: number
+  readonly verbose: boolean
+}
+
+/** What was asked for: a run, several guests, or text to print. */
 export type Request =
-  { readonly kind: "run"; readonly options: RunOptions } | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "run"; readonly options: RunOptions }
+  | { readonly kind: "up"; readonly options: UpOptions }
+  | { readonly kind: "text"; readonly text: string }
 
 const MIB = 2 ** 20
 /** Less than this no kernel of ours fits in; more, and PCI devices lie in the way (0xF0000000). */
@@ -72,6 +88,22 @@ export const parseSeed = (text: string): number => {
   return Number(text)
 }
 
+/** One more `--block FILE` or `--block FILE,ro`. */
+export const parseBlock = (text: string, before: ReadonlyArray<BlockSpec> = []): ReadonlyArray<BlockSpec> => {
+  const readOnly = text.endsWith(",ro")
+  const file = readOnly ? text.slice(0, -3) : text
+  if (file === "") throw new InvalidArgumentError("It is FILE or FILE,ro.")
+  if (before.length === MOST_DISKS) throw new InvalidArgumentError(`A guest has ${MOST_DISKS} disks at most.`)
+  return [...before, { file, readOnly }]
+}
+
+const parseNetOption = (text: string, before: NetSpec | undefined): NetSpec => {
+  if (before !== undefined) throw new InvalidArgumentError("A guest has one network device.")
+  const spec = parseNet(text)
+  if (typeof spec === "string") throw new InvalidArgumentError(`${spec}.`)
+  return spec
+}
+
 export const parseCategories = (text: string): ReadonlySet<LogCategory> =>
   new Set(
     text.split(",").map((name) => {
@@ -103,6 +135,15 @@ interface Parsed {
   readonly verbose?: true
   readonly d?: ReadonlySet<LogCategory>
   readonly D?: string
+  readonly block?: ReadonlyArray<BlockSpec>
+  readonly net?: NetSpec
+}
+
+interface ParsedUp {
+  readonly deterministic?: true
+  readonly seed?: number
+  readonly maxInstructions?: number
+  readonly verbose?: true
 }
 
 const HELP_AFTER = `
@@ -112,7 +153,18 @@ On a terminal Ctrl-A x ends the run and Ctrl-A h lists the keys. From a pipe the
 Exit status: the guest's own at power-off; 64 wrong usage; 65 bad image; 66 missing file; 70 guest killed;
 124 instruction limit.`
 
-const program = (version: string, accept: (options: RunOptions) => void, print: (text: string) => void): Command => {
+const HELP_AFTER_UP = `
+Each line of a guest's begins with its name. On a terminal Ctrl-A n types at the next guest and Ctrl-A x ends the run. From
+a pipe a line "a:ls" is typed at guest a.
+
+Exit status: the first of the guests' own, in the file's order, that is not 0; else as lguest64 run; 78 wrong FILE.`
+
+const program = (
+  version: string,
+  accept: (options: RunOptions) => void,
+  acceptUp: (options: UpOptions) => void,
+  print: (text: string) => void,
+): Command => {
   const root = new Command("lguest64")
     .description("A paravirtual x86 laboratory: lguest guests on a simulated PC")
     .version(version)
@@ -134,6 +186,8 @@ const program = (version: string, accept: (options: RunOptions) => void, print: 
     .option("--append <CMDLINE>", `the kernel's command line, ${CMDLINE_LONGEST} bytes at most`, "")
     .option("--native", "no hypervisor: the kernel has the simulated PC for itself")
     .option("--pae", "i386: host and guest have page tables of three levels (KERNEL must be built for them)")
+    .option("--block <FILE>", `a disk, up to ${MOST_DISKS} of them; FILE,ro is only read`, parseBlock)
+    .option("--net <SPEC>", "a network device: hub=NAME,pcap=FILE,mac=ADDRESS, any of them", parseNetOption)
     .option("--deterministic", "the same input gives the same run, event for event")
     .option("--seed <N>", "the run's seed; implies --deterministic", parseSeed)
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
@@ -161,6 +215,27 @@ const program = (version: string, accept: (options: RunOptions) => void, print: 
         verbose: o.verbose === true,
         log: o.d ?? NOTHING_LOGGED,
         logFile: o.D,
+        blocks: o.block ?? [],
+        net: o.net,
+      }),
+    )
+  root
+    .command("up")
+    .description("run the guests that a file names, all at once (docs/up.md)")
+    .argument("<FILE>", "YAML file with the guests")
+    .option("--deterministic", "the same input gives the same run, event for event")
+    .option("--seed <N>", "the run's seed; implies --deterministic", parseSeed)
+    .option("--max-instructions <N>", "stop, with status 124, after N instructions of all guests", parseCount)
+    .option("--verbose", "say on standard error what is started")
+    .addHelpText("after", HELP_AFTER_UP)
+    .allowExcessArguments(false)
+    .action((file: string, o: ParsedUp) =>
+      acceptUp({
+        file,
+        deterministic: o.deterministic === true || o.seed !== undefined,
+        seed: o.seed ?? 0,
+        maxInstructions: o.maxInstructions ?? Infinity,
+        verbose: o.verbose === true,
       }),
     )
   return root
@@ -177,10 +252,12 @@ const oneLine = (message: string): string =>
 export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effect<Request, UsageError> =>
   Effect.suspend((): Effect.Effect<Request, UsageError> => {
     let options: RunOptions | undefined
+    let up: UpOptions | undefined
     let text = ""
     const command = program(
       version,
       (accepted) => (options = accepted),
+      (accepted) => (up = accepted),
       (printed) => (text += printed),
     )
     try {
@@ -193,6 +270,7 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
         thrown.code === "commander.help" ? "there is no command; did you mean `lguest64 run`?" : thrown.message
       return Effect.fail(new UsageError({ problem: oneLine(problem) }))
     }
+    if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
     const { length } = new TextEncoder().encode(options.cmdline)
     if (length > CMDLINE_LONGEST)

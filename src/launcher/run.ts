@@ -4,10 +4,12 @@ import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
 import { createEngine, type EngineConfig } from "./engine.ts"
 import { BadImage, type CannotWrite, type LaunchError, NoMemory } from "./errors.ts"
-import { Files } from "./files.ts"
+import { Files, packageVersion } from "./files.ts"
+import { openDevices, Surroundings } from "./guestDevices.ts"
 import { type BootImage, loadImages } from "./image.ts"
 import { type Ending, runLoop } from "./loop.ts"
 import type { RunOptions } from "./options.ts"
+import { Sampler } from "./sampler.ts"
 import { Terminal, type TerminalSession } from "./terminal.ts"
 
 /* `lguest64 run`: from options to the guest's exit status. */
@@ -15,7 +17,11 @@ import { Terminal, type TerminalSession } from "./terminal.ts"
 /** With --deterministic the machine's clock starts here: 12 February 2007, plus one second for each of the seed. */
 const EPOCH_MS = Date.UTC(2007, 1, 12)
 
-const CORE = "dist/machine/core.wasm"
+/** Milliseconds since 1970 at simulated time 0. */
+export const startOf = ({ deterministic, seed }: { readonly deterministic: boolean; readonly seed: number }): number =>
+  deterministic ? EPOCH_MS + seed * 1000 : Date.now()
+
+export const CORE = "dist/machine/core.wasm"
 
 const openLog = (
   options: RunOptions,
@@ -37,6 +43,7 @@ const drive = (
   image: BootImage,
   config: EngineConfig,
   terminal: TerminalSession,
+  sampler: Sampler | undefined,
 ): Effect.Effect<Ending, BadImage | NoMemory> =>
   Effect.tryPromise({
     try: () =>
@@ -45,6 +52,7 @@ const drive = (
         create: () => createEngine(config),
         deterministic: config.options.deterministic,
         maxInstructions: config.options.maxInstructions,
+        sampler,
         restarted: () => {
           if (config.options.verbose) terminal.note("lguest64: the guest restarts")
         },
@@ -58,16 +66,19 @@ const drive = (
     },
   })
 
-const report = (options: RunOptions, image: BootImage, ending: Ending, seconds: number) =>
+const report = (options: RunOptions, image: BootImage, ending: Ending, sampler: Sampler | undefined, seconds: number) =>
   Effect.gen(function* () {
-    if (!options.stats && options.statsJson === undefined) return
+    if (sampler === undefined) return
     // Schemas take longer to load than the rest of the launcher.
     const { collect, table, toJson } = yield* Effect.promise(() => import("./stats.ts"))
     const stats = collect(ending.engine.counts(), {
+      versions: { lguest64: packageVersion(), node: process.version },
+      commandLine: process.argv.slice(2),
       arch: image.kernel.arch,
       native: options.native,
       now: ending.engine.now,
       seconds,
+      samples: sampler.finish(ending.engine),
     })
     if (options.stats) (yield* Terminal).note(table(stats))
     if (options.statsJson !== undefined) yield* (yield* Files).write(options.statsJson, toJson(stats))
@@ -94,6 +105,10 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     const terminal = yield* Terminal
     const log = yield* openLog(options, terminal)
     if (options.verbose) announce(options, image, terminal)
+    const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
+    const startMs = startOf(options)
+    const note = (line: string) => terminal.note(line)
+    const devices = yield* openDevices({ ...options, startMs, guest: 0, note }, new Surroundings())
     const ending = yield* drive(
       image,
       {
@@ -101,13 +116,15 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
         kernel: image.kernel,
         initrd: image.initrd,
         options,
-        startMs: options.deterministic ? EPOCH_MS + options.seed * 1000 : Date.now(),
+        startMs,
         output: (bytes) => terminal.write(bytes),
+        devices,
         log,
       },
       terminal,
+      sampler,
     )
-    yield* report(options, image, ending, (performance.now() - started) / 1000)
+    yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     const { outcome } = ending
     if ("_tag" in outcome) return yield* outcome
     if (options.verbose && outcome.message !== "") terminal.note(`lguest64: power off: ${outcome.message}`)

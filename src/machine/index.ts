@@ -3,6 +3,8 @@
  * it does what the manuals say a PC does with the bytes in its memory.
  */
 export { openBus, type Bus } from "./bus.ts"
-export { Machine, maximumRam, type MachineConfig } from "./machine.ts"
+export { Machine, maximumRam, type MachineConfig, type MachineShare } from "./machine.ts"
+export { memoryModelNote } from "./memoryModel.ts"
+export { processorPins, type ProcessorPins } from "./pins.ts"
 export { GPR_NAMES, Processor, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, type Counters } from "./processor.ts"
 export { BadPhysicalAddress, Ram } from "./ram.ts"

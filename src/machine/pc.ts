@@ -1,10 +1,21 @@
-import { GuestFault, GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../devices/index.ts"
+import {
+  Board,
+  DEVICE_LINES,
+  type DevicesConfig,
+  GuestFault,
+  GuestMemory,
+  noDevices,
+  PciBus,
+  type VirtioConsole,
+} from "../devices/index.ts"
 import { SUBARCH_PC } from "./bootParams.ts"
 import { Chipset } from "./chipset/index.ts"
 import * as S from "./core/state.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "./load.ts"
 import { Machine } from "./machine.ts"
+import { processorPins } from "./pins.ts"
 import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
+import { SharedHeap } from "./shared.ts"
 
 /*
  * A native PC: memory, processor, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
@@ -21,6 +32,8 @@ export interface NativePcConfig {
   readonly initrd?: Uint8Array
   /** What the guest writes to its virtio console. */
   readonly consoleOut: (bytes: Uint8Array) => void
+  /** Disks, network, randomness; none of the first two if this is not there. */
+  readonly devices?: DevicesConfig
   /** What it writes to its serial port. */
   readonly serialOut?: (bytes: Uint8Array) => void
   /** Told of each exception and interrupt that the processor delivers; none: nothing is asked of it. */
@@ -72,16 +85,15 @@ const EFER_LONG = 0x500n // LME, LMA
 const PTE_TABLE = 0x3 // present, writable
 const PTE_LARGE = 0x83
 const EFLAGS_IF = 0x200
-
-/** Interrupt line of the console; also its virtual interrupt under a module. */
-export const CONSOLE_IRQ = 10
+/** Edge or level, a bit for each line of the 8259 pair. */
+const ELCR_PORT = 0x4d0
 
 const BUDGET: PcEvent = { kind: "budget" }
 
 export class NativePc {
   readonly machine: Machine
   readonly chipset: Chipset
-  readonly console: VirtioConsole
+  readonly board: Board
   readonly processor: Processor
   /** Something a device has asked for; told at the end of the instruction. */
   private ending: PcEvent | undefined
@@ -90,19 +102,11 @@ export class NativePc {
 
   private constructor(config: NativePcConfig) {
     const pci = new PciBus((line, level) => this.chipset.setIrq(line, level))
-    const processor = (cpu: number): Processor => this.machine.processors[cpu]
     this.chipset = new Chipset({
+      heap: SharedHeap.create(),
       processors: 1,
-      now: () => this.processor.now,
-      pins: {
-        setIntr: (cpu, level) => processor(cpu).setIntr(level),
-        nmi: (cpu) => processor(cpu).attend(S.ATT_NMI),
-        init: (cpu) => processor(cpu).attend(S.ATT_INIT),
-        startUp: (cpu, vector) => {
-          processor(cpu).setWord(S.SIPI_VECTOR, vector)
-          processor(cpu).attend(S.ATT_SIPI)
-        },
-      },
+      now: (cpu) => this.machine.processor(cpu).now,
+      pins: processorPins(() => this.machine),
       power: {
         powerOff: (status) => this.end({ kind: "powerOff", status }),
         reset: () => this.end({ kind: "reset" }),
@@ -121,11 +125,18 @@ export class NativePc {
       processors: 1,
       bus: this.chipset,
     })
-    this.processor = this.machine.processors[0]
-    this.console = new VirtioConsole(config.consoleOut)
-    pci.plug(new VirtioPci(this.console, new GuestMemory(this.machine.ram, 0, config.memoryBytes)), CONSOLE_IRQ)
-    // PCI interrupts are level-triggered; firmware says so to the interrupt controller.
-    this.chipset.pic.write(0x4d1, 1 << (CONSOLE_IRQ & 7))
+    this.processor = this.machine.processor(0)
+    this.board = new Board({
+      ...(config.devices ?? noDevices()),
+      pci,
+      memory: new GuestMemory(this.machine.ram, 0, config.memoryBytes),
+      consoleOut: config.consoleOut,
+      now: () => this.now,
+    })
+    // PCI interrupts are level-triggered; firmware says so to the interrupt controllers.
+    const level = DEVICE_LINES.reduce((mask, line) => mask | (1 << line), 0)
+    this.chipset.pic.write(ELCR_PORT, level & 0xff)
+    this.chipset.pic.write(ELCR_PORT + 1, level >> 8)
     const { watch } = config
     if (watch !== undefined)
       this.processor.watch((vector, error) => {
@@ -204,6 +215,10 @@ export class NativePc {
     this.processor.attend(S.ATT_STOP)
   }
 
+  get console(): VirtioConsole {
+    return this.board.console
+  }
+
   /** Simulated nanoseconds since power-on. */
   get now(): number {
     return this.processor.now
@@ -213,6 +228,7 @@ export class NativePc {
   run(slice: number): PcEvent {
     const cpu = this.processor
     const last = cpu.instructions + slice
+    if (!this.ending) this.guarded(() => this.board.poll())
     while (!this.ending) {
       const now = cpu.now
       this.chipset.advance(now)

@@ -4,6 +4,8 @@ import * as S from "./core/state.ts"
 /*
  * One processor as TypeScript holds it: an instance of the core over the shared memory, and its state by name. State is
  * architectural whenever `run` has returned. After writing state other than general registers and RIP, call `refresh`.
+ *
+ * The object itself holds nothing: several threads may have one each for the same processor, of which one runs at a time.
  */
 
 interface CoreExports {
@@ -77,8 +79,6 @@ export class Processor {
     this.u32 = new Uint32Array(memory.buffer, area, S.STATE_SIZE >>> 2)
     this.i32 = new Int32Array(memory.buffer, area, S.STATE_SIZE >>> 2)
     this.u64 = new BigUint64Array(memory.buffer, area, S.STATE_SIZE >>> 3)
-    this.u32[S.CPU_INDEX >>> 2] = index
-    this.u32[S.APIC_ID >>> 2] = index
     const instance = new WebAssembly.Instance(core, {
       env: {
         memory,
@@ -100,6 +100,12 @@ export class Processor {
       },
     })
     this.exports = instance.exports as unknown as CoreExports & WebAssembly.Exports
+  }
+
+  /** Power-on: to be called once before anything else, by the thread that makes the machine. */
+  powerOn(): void {
+    this.u32[S.CPU_INDEX >>> 2] = this.index
+    this.u32[S.APIC_ID >>> 2] = this.index
     this.exports.reset()
   }
 
@@ -221,9 +227,19 @@ export class Processor {
 
   /** Drives the INTR line. */
   setIntr(level: boolean): void {
-    this.u32[S.INTR_LINE >>> 2] = level ? 1 : 0
+    Atomics.store(this.i32, S.INTR_LINE >>> 2, level ? 1 : 0)
     if (level) Atomics.or(this.i32, S.ATTENTION >>> 2, S.ATT_INTR)
     else Atomics.and(this.i32, S.ATTENTION >>> 2, ~S.ATT_INTR)
+  }
+
+  /**
+   * Whether something waits that gets the processor out of HLT, or out of waiting for a start-up IPI. Who wants to sleep
+   * for a halted processor says so first, then asks this, then sleeps (pins.ts wakes him).
+   */
+  get called(): boolean {
+    const waiting = this.word(S.WAIT_SIPI) !== 0
+    const events = S.ATT_STOP | S.ATT_INIT | S.ATT_SIPI
+    return (Atomics.load(this.i32, S.ATTENTION >>> 2) & (waiting ? events : events | S.ATT_INTR | S.ATT_NMI)) !== 0
   }
 
   /** Sets ATT_* bits; safe from another thread. */

@@ -4,6 +4,10 @@ import { META_CODE, META_VERSION_STEP } from "./core/state.ts"
  * Physical memory as the TypeScript side sees it: host kernel code, devices, loaders and tests. The processors see the
  * same bytes through their TLBs. A write from here must tell them when it hits a page of which they hold decoded
  * instructions, which is what the page metadata is for (core/state.ts, PAGE_META).
+ *
+ * Aligned accesses of 1, 2 and 4 bytes are single steps to processors in other threads. An aligned write64 is two: the
+ * half with bit 0 comes last when it is set and first when it is clear, so that a page-table entry that comes or goes is
+ * present only while both halves are its own. (One that changes its frame while present has to go away in between.)
  */
 
 /** An access outside physical memory: always a bug of the caller, who has to check what comes from a guest. */
@@ -21,6 +25,7 @@ export class Ram {
   readonly size: number
   private readonly base: number
   private readonly u8: Uint8Array
+  private readonly u16: Uint16Array
   private readonly u32: Int32Array
   private readonly meta: Int32Array
 
@@ -28,6 +33,7 @@ export class Ram {
     this.size = size
     this.base = base
     this.u8 = new Uint8Array(memory.buffer, base, size)
+    this.u16 = new Uint16Array(memory.buffer, base, size >>> 1)
     this.u32 = new Int32Array(memory.buffer, base, size >>> 2)
     this.meta = new Int32Array(memory.buffer, metaBase, size >>> 12)
   }
@@ -49,6 +55,7 @@ export class Ram {
 
   read16(pa: number): number {
     this.check(pa, 2)
+    if ((pa & 1) === 0) return this.u16[pa >>> 1]!
     return this.u8[pa]! | (this.u8[pa + 1]! << 8)
   }
 
@@ -74,8 +81,11 @@ export class Ram {
 
   write16(pa: number, value: number): void {
     this.check(pa, 2)
-    this.u8[pa] = value
-    this.u8[pa + 1] = value >>> 8
+    if ((pa & 1) === 0) this.u16[pa >>> 1] = value
+    else {
+      this.u8[pa] = value
+      this.u8[pa + 1] = value >>> 8
+    }
     this.touch(pa)
     if ((pa & 0xfff) === 0xfff) this.touch(pa + 1)
   }
@@ -100,8 +110,10 @@ export class Ram {
   write64(pa: number, lo: number, hi: number): void {
     this.check(pa, 8)
     if ((pa & 7) === 0) {
-      this.u32[pa >>> 2] = lo
-      this.u32[(pa >>> 2) + 1] = hi
+      const at = pa >>> 2
+      if ((lo & 1) === 0) this.u32[at] = lo
+      this.u32[at + 1] = hi
+      if ((lo & 1) !== 0) this.u32[at] = lo
       this.touch(pa)
       return
     }
@@ -126,6 +138,19 @@ export class Ram {
     const old = Atomics.compareExchange(this.u32, pa >>> 2, expected | 0, value | 0) >>> 0
     this.touch(pa)
     return old
+  }
+
+  /** In one step, and in order with all other atomic accesses: for rings that running code fills. `pa` is 2-byte aligned. */
+  atomicRead16(pa: number): number {
+    this.check(pa, 2)
+    return Atomics.load(this.u16, pa >>> 1)
+  }
+
+  /** As `atomicRead16`: whoever sees this sees all that was written before. */
+  atomicWrite16(pa: number, value: number): void {
+    this.check(pa, 2)
+    Atomics.store(this.u16, pa >>> 1, value & 0xffff)
+    this.touch(pa)
   }
 
   /** Copies bytes into memory. */

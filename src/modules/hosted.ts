@@ -3,8 +3,9 @@ import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { ShadowReport } from "../host/statistics.ts"
 import { Chipset } from "../machine/chipset/index.ts"
-import { ATT_NMI } from "../machine/core/state.ts"
 import { Machine } from "../machine/machine.ts"
+import { processorPins } from "../machine/pins.ts"
+import { SharedHeap } from "../machine/shared.ts"
 
 /*
  * A PC with a host on it that has a module loaded, and room for guests: what both modules' `boot.ts` give, and the board
@@ -39,16 +40,11 @@ export interface Hosted {
 
 /** Memory and one processor on a board whose power switch and serial port lead nowhere: a host needs neither. */
 export const hostBoard = (config: HostedConfig, hostBytes: number): { machine: Machine; chipset: Chipset } => {
-  const processor = () => machine.processors[0]!
   const chipset: Chipset = new Chipset({
+    heap: SharedHeap.create(),
     processors: 1,
-    now: () => processor().now,
-    pins: {
-      setIntr: (_cpu, level) => processor().setIntr(level),
-      nmi: () => processor().attend(ATT_NMI),
-      init: () => undefined,
-      startUp: () => undefined,
-    },
+    now: (cpu) => machine.processor(cpu).now,
+    pins: processorPins(() => machine),
     power: { powerOff: () => undefined, reset: () => undefined },
     serial: () => undefined,
     startSeconds: Math.floor(config.startMs / 1000),

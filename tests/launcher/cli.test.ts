@@ -116,7 +116,7 @@ describe.each(machines)("puppy on $arch, $how", ({ arch, how, options }) => {
     expect(total).toBe(ring0 + ring1 + ring2 + ring3)
     expect(ring3).toBeGreaterThan(500)
     expect(result.stderr).toContain(String(total))
-    expect(stats).toMatchObject({ version: 1, arch, native: how === "native" })
+    expect(stats).toMatchObject({ version: 2, arch, native: how === "native" })
     // i386's system calls are traps of their own, straight to the guest's kernel; x86_64's are not traps natively.
     if (arch === "i386") expect(stats.traps["128"]).toBeGreaterThan(500)
     if (how === "lguest64") expect(stats.syscalls.reflected).toBeGreaterThan(500)
@@ -143,7 +143,7 @@ describe.each(machines)("puppy on $arch, $how", ({ arch, how, options }) => {
       child.stdin!.end()
       child.stdout!.resume()
       await done
-      return { ...(JSON.parse(readFileSync(file, "utf8")) as Stats), seconds: 0 }
+      return { ...(JSON.parse(readFileSync(file, "utf8")) as Stats), seconds: 0, commandLine: [] }
     }
     const script = "fork-bench 5\nsleep 1\nps\npoweroff\n"
     const whole = await report("whole", [script])

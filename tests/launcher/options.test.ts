@@ -34,13 +34,15 @@ describe("the command line", () => {
       verbose: false,
       log: new Set(),
       logFile: undefined,
+      blocks: [],
+      net: undefined,
     })
   })
 
   it("takes every option", () => {
     const args =
       "vmlinux --arch i386 --mem 128M --initrd i.cpio --append a=b --pae --seed 7 --max-instructions 5M --stats " +
-      "--stats-json s.json --verbose -d int,hcall -D log"
+      "--stats-json s.json --verbose -d int,hcall -D log --block d.img --block e.img,ro --net hub=a,pcap=f,mac=52:54:0:1:2:3"
     expect(options(...args.split(" "))).toEqual({
       kernel: "vmlinux",
       arch: "i386",
@@ -57,6 +59,11 @@ describe("the command line", () => {
       verbose: true,
       log: new Set(["int", "hcall"]),
       logFile: "log",
+      blocks: [
+        { file: "d.img", readOnly: false },
+        { file: "e.img", readOnly: true },
+      ],
+      net: { hub: "a", pcap: "f", mac: Uint8Array.of(0x52, 0x54, 0, 1, 2, 3) },
     })
   })
 

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest"
 import { LocalApics } from "../../src/machine/chipset/index.ts"
+import { SharedHeap } from "../../src/machine/shared.ts"
 
 const make = (processors = 1) => {
   const t = { ns: 0 }
   const intr = new Array<boolean>(processors).fill(false)
   const log: string[] = []
-  const apics = new LocalApics(processors, () => t.ns, {
+  const apics = new LocalApics(SharedHeap.create(), processors, () => t.ns, {
     setIntr: (cpu, level) => (intr[cpu] = level),
     nmi: (cpu) => log.push(`nmi ${cpu}`),
     init: (cpu) => log.push(`init ${cpu}`),
@@ -58,11 +59,11 @@ describe("local APIC (SDM vol. 3, chapter 11)", () => {
     set(0x380, 1000)
     t.ns = 8000
     expect(get(0x390)).toBe(500)
-    expect(apics.nextEvent()).toBe(16000)
+    expect(apics.of(0).nextEvent()).toBe(16000)
     t.ns = 16000
-    apics.advance(t.ns)
+    apics.of(0).advance(t.ns)
     expect(apics.of(0).acknowledge()).toBe(0x60)
-    expect([get(0x390), apics.nextEvent()]).toEqual([0, Infinity])
+    expect([get(0x390), apics.of(0).nextEvent()]).toEqual([0, Infinity])
   })
   it("periodic timer: goes on from the period's end, however late it is served", () => {
     const { t, apics, get, set } = make()
@@ -70,14 +71,14 @@ describe("local APIC (SDM vol. 3, chapter 11)", () => {
     set(0x320, 0x2_0060)
     set(0x380, 1000)
     t.ns = 3700
-    apics.advance(t.ns)
+    apics.of(0).advance(t.ns)
     expect(get(0x390)).toBe(300)
-    expect(apics.nextEvent()).toBe(Infinity) // one waits already
+    expect(apics.of(0).nextEvent()).toBe(Infinity) // one waits already
     expect(apics.of(0).acknowledge()).toBe(0x60)
     set(0xb0, 0)
-    expect(apics.nextEvent()).toBe(4000)
+    expect(apics.of(0).nextEvent()).toBe(4000)
     set(0x320, 0x3_0060) // masked
-    expect(apics.nextEvent()).toBe(Infinity)
+    expect(apics.of(0).nextEvent()).toBe(Infinity)
   })
   it("divides by 2, 4, ... 128 and 1", () => {
     const { t, get, set } = make()

@@ -1,12 +1,14 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { Chipset } from "../../src/machine/chipset/index.ts"
+import { SharedHeap } from "../../src/machine/shared.ts"
 
 const make = () => {
   const t = { ns: 0 }
   const log: string[] = []
   let intr = false
   const chipset = new Chipset({
+    heap: SharedHeap.create(),
     processors: 2,
     now: () => t.ns,
     pins: {

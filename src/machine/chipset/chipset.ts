@@ -1,6 +1,8 @@
 import type { Bus } from "../bus.ts"
 import { Cmos } from "./cmos.ts"
-import { APIC_PAGE, APIC_PAGE_SIZE, LocalApics, type ProcessorPins } from "./localApics.ts"
+import type { ProcessorPins } from "../pins.ts"
+import type { SharedHeap } from "../shared.ts"
+import { APIC_PAGE, APIC_PAGE_SIZE, LocalApics } from "./localApics.ts"
 import { PicPair } from "./pic8259.ts"
 import { Pit8254 } from "./pit8254.ts"
 import {
@@ -38,9 +40,11 @@ export interface ExpansionBus {
 }
 
 export interface ChipsetConfig {
+  /** Holds the APICs' state. Of the other devices each thread has its own, and only one thread uses them. */
+  readonly heap: SharedHeap
   readonly processors: number
-  /** Simulated nanoseconds. */
-  readonly now: () => number
+  /** A processor's own time, simulated nanoseconds. The board has that of processor 0. */
+  readonly now: (cpu: number) => number
   readonly pins: ProcessorPins
   readonly power: PowerEvents
   /** Bytes that the serial port sent. */
@@ -66,11 +70,11 @@ export class Chipset implements Bus {
   private readonly rescheduled: () => void
 
   constructor(config: ChipsetConfig) {
-    const { now } = config
+    const now = () => config.now(0)
     this.now = now
     this.expansion = config.expansion
     this.rescheduled = config.rescheduled ?? (() => undefined)
-    this.apics = new LocalApics(config.processors, now, config.pins)
+    this.apics = new LocalApics(config.heap, config.processors, config.now, config.pins)
     const bootApic = this.apics.of(0)
     this.pic = new PicPair((level) => bootApic.setLint0(level))
     this.pit = new Pit8254(now, (level) => this.pic.setLine(IRQ_TIMER, level))
@@ -85,20 +89,21 @@ export class Chipset implements Bus {
   }
 
   /**
-   * Absolute nanosecond of the next timer event that can interrupt a processor, or Infinity. A masked timer has none, so
-   * that nobody who sleeps until then wakes for nothing; unmasking brings it back, and its state is always computed.
+   * Absolute nanosecond of the next event of the board's timers, or of processor 0's own, that can interrupt it; or
+   * Infinity. (Other processors have only their APIC's: `apics.of(cpu)`.) A masked timer has none, so that nobody who
+   * sleeps until then wakes for nothing; unmasking brings it back, and its state is always computed.
    */
   nextEvent(now: number): number {
     const pit = this.pic.listens(IRQ_TIMER) ? this.pit.nextEvent() : Infinity
     const rtc = this.pic.listens(IRQ_RTC) ? this.cmos.nextEvent(now) : Infinity
-    return Math.min(pit, rtc, this.apics.nextEvent())
+    return Math.min(pit, rtc, this.apics.of(0).nextEvent())
   }
 
-  /** Lets all timers see that it is `now`. */
+  /** Lets the board's timers and processor 0's see that it is `now`. */
   advance(now: number): void {
     this.pit.advance(now)
     this.cmos.advance(now)
-    this.apics.advance(now)
+    this.apics.of(0).advance(now)
   }
 
   // ------------------------------------------------------------------------------------------------------ ports

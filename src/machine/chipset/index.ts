@@ -6,7 +6,7 @@
 export { Chipset, type ChipsetConfig, type ExpansionBus } from "./chipset.ts"
 export { Cmos } from "./cmos.ts"
 export { LocalApic } from "./localApic.ts"
-export { APIC_PAGE, LocalApics, type ProcessorPins } from "./localApics.ts"
+export { APIC_PAGE, LocalApics } from "./localApics.ts"
 export { Pic8259, PicPair } from "./pic8259.ts"
 export { Pit8254, PIT_HZ } from "./pit8254.ts"
 export { Power, type PowerEvents } from "./power.ts"

@@ -1,29 +1,35 @@
-import { FIXED, INIT, LocalApic, LOWEST, NMI, SIPI } from "./localApic.ts"
+import type { ProcessorPins } from "../pins.ts"
+import type { SharedHeap } from "../shared.ts"
+import { APIC_TIMES, APIC_WORDS, FIXED, INIT, LocalApic, LOWEST, NMI, SIPI } from "./localApic.ts"
 
 export const APIC_PAGE = 0xfee00000
 export const APIC_PAGE_SIZE = 0x1000
 
-/** What the APICs do to the processors. */
-export interface ProcessorPins {
-  setIntr(cpu: number, level: boolean): void
-  nmi(cpu: number): void
-  init(cpu: number): void
-  /** Start-up IPI: begin in real mode at vector * 4096. */
-  startUp(cpu: number, vector: number): void
-}
-
-/** All processors' APICs and the bus between them. */
+/** All processors' APICs and the bus between them. Messages may come from any thread (localApic.ts). */
 export class LocalApics {
   readonly pins: ProcessorPins
   readonly count: number
   private readonly apics: LocalApic[] = []
-  private readonly now: () => number
+  private readonly now: (cpu: number) => number
 
-  constructor(processors: number, now: () => number, pins: ProcessorPins) {
+  /** `now`: simulated nanoseconds of a processor's own time. */
+  constructor(heap: SharedHeap, processors: number, now: (cpu: number) => number, pins: ProcessorPins) {
     this.pins = pins
     this.count = processors
     this.now = now
-    for (let id = 0; id < processors; id++) this.apics.push(new LocalApic(id, this))
+    const words = heap.u32(processors * APIC_WORDS)
+    const times = heap.f64(processors * APIC_TIMES)
+    for (let id = 0; id < processors; id++)
+      this.apics.push(
+        new LocalApic(
+          id,
+          this,
+          words.subarray(id * APIC_WORDS, (id + 1) * APIC_WORDS),
+          times.subarray(id * APIC_TIMES, (id + 1) * APIC_TIMES),
+        ),
+      )
+    if (!heap.fresh) return
+    for (const apic of this.apics) apic.reset()
     this.apics[0].virtualWire()
   }
 
@@ -46,7 +52,7 @@ export class LocalApics {
         this.pins.nmi(cpu)
         return
       case INIT:
-        this.apics[cpu].reset()
+        this.apics[cpu].init()
         this.pins.init(cpu)
         return
       case SIPI:
@@ -56,23 +62,13 @@ export class LocalApics {
 
   /** Registers are dwords at 16-byte boundaries; a narrower read gives the bytes of one (all else is undefined). */
   read(cpu: number, offset: number, size: number): number {
-    const value = this.apics[cpu].read(offset & ~0xf, this.now())
+    const value = this.apics[cpu].read(offset & ~0xf, this.now(cpu))
     if (offset & 0xc) return 0
     const shifted = value >>> (8 * (offset & 3))
     return size === 4 ? shifted : shifted & ((1 << (8 * size)) - 1)
   }
 
   write(cpu: number, offset: number, size: number, value: number): void {
-    if (size === 4 && (offset & 0xf) === 0) this.apics[cpu].write(offset, value, this.now())
-  }
-
-  nextEvent(): number {
-    let next = Infinity
-    for (let cpu = 0; cpu < this.count; cpu++) next = Math.min(next, this.apics[cpu].nextEvent())
-    return next
-  }
-
-  advance(now: number): void {
-    for (let cpu = 0; cpu < this.count; cpu++) this.apics[cpu].advance(now)
+    if (size === 4 && (offset & 0xf) === 0) this.apics[cpu].write(offset, value, this.now(cpu))
   }
 }

@@ -29,7 +29,7 @@ export function writeFlags(value: u32, mask: u32): void {
 export function noticeFlags(): void {
   const flags = load<u32>(cpu, EFLAGS);
   let set: u32 = 0;
-  if ((flags & FL_IF) != 0 && load<u32>(cpu, INTR_LINE) != 0) set |= ATT_INTR;
+  if ((flags & FL_IF) != 0 && atomic.load<u32>(cpu + INTR_LINE) != 0) set |= ATT_INTR;
   // A trap that was armed before TF was cleared is still to be taken (SDM vol. 3, 17.3.1.4).
   if ((flags & FL_TF) != 0 || load<u32>(cpu, TRAP_ARMED) != 0) set |= ATT_TRAP;
   if ((flags & FL_RF) != 0) {

@@ -188,5 +188,7 @@ export const H_AAD = 441;
 export const H_SALC = 442;
 /** The one system instruction that nothing has to wait for. */
 export const H_CLI = 443;
+/** LFENCE, MFENCE, SFENCE. */
+export const H_FENCE = 444;
 /** A comparison of registers together with the Jcc behind it (fuse.ts): 6 kinds of comparison, 16 conditions each. */
-export const H_FUSED = 444;
+export const H_FUSED = 445;

@@ -25,6 +25,7 @@ import {
   FAULT_HAS_ERROR,
   FAULT_VECTOR,
   HALTED,
+  INTR_LINE,
   NEXT_RIP,
   NMI_BLOCKED,
   NONE,
@@ -202,9 +203,11 @@ export function boundary(): bool {
       // While IF is clear INTR_LINE remembers the request; whoever sets IF looks at it.
       if ((load<u32>(cpu, EFLAGS) & FL_IF) == 0) clearAttention(ATT_INTR);
       else if (!shadow) {
+        // First cleared, then asked: what another processor sends from here on must not be cleared with it.
+        clearAttention(ATT_INTR);
         const vector = busInterruptAcknowledge(load<u32>(cpu, CPU_INDEX));
-        if (vector < 0) clearAttention(ATT_INTR);
-        else {
+        if (vector >= 0) {
+          if (atomic.load<u32>(cpu + INTR_LINE) != 0) atomic.or<u32>(cpu + ATTENTION, ATT_INTR);
           store<u64>(cpu, load<u64>(cpu, COUNT_INTERRUPT) + 1, COUNT_INTERRUPT);
           deliverHere((<u32>vector) & 0xff, KIND_EXTERNAL);
         }

@@ -45,9 +45,10 @@ function simple(operation: i32): u32 {
   switch (operation) {
     case O.NOP:
     case O.PAUSE:
-    case O.FENCE:
     case O.PREFETCH:
       return H.H_NOP;
+    case O.FENCE:
+      return H.H_FENCE;
     case O.CLC:
       return H.H_CLC;
     case O.STC:

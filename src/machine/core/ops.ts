@@ -178,7 +178,7 @@ export const LMSW = 200;
 export const MOVCR = 201;
 export const MOVDR = 202;
 
-/** Fences, prefetches and cache-line operations: nothing to do but to touch what they name. */
+/** LFENCE, MFENCE, SFENCE; prefetches and cache-line operations: nothing to do but to touch what they name. */
 export const FENCE = 203;
 export const PREFETCH = 204;
 export const CLFLUSH = 205;

@@ -114,7 +114,6 @@ export function initProcessor(): void {
   const pat = load<u64>(cpu, MSR_PAT);
   const offset = load<u64>(cpu, TSC_OFFSET);
   const idle = load<u64>(cpu, IDLE_TICKS);
-  const kept = atomic.load<u32>(cpu + ATTENTION) & ~(ATT_HALTED | ATT_NMI | ATT_FLUSH);
   // Registers and MSRs come first in the state; time and counters lie behind.
   memory.fill(cpu, 0, <usize>ATTENTION);
   store<u32>(cpu, 0, HALTED);
@@ -130,7 +129,8 @@ export function initProcessor(): void {
   store<u64>(cpu, pat, MSR_PAT);
   store<u64>(cpu, offset, TSC_OFFSET);
   store<u64>(cpu, idle, IDLE_TICKS);
-  atomic.store<u32>(cpu + ATTENTION, kept);
+  // Not by a store: the start-up IPI may be on its way, from another thread.
+  atomic.and<u32>(cpu + ATTENTION, ~(ATT_HALTED | ATT_NMI | ATT_FLUSH));
   initialState();
 }
 

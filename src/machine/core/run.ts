@@ -26,6 +26,7 @@ import {
   cmpxchg8b,
   cmpxchgMR,
   cmpxchgRR,
+  fence,
   lockedBitI,
   lockedI,
   lockedR,
@@ -569,8 +570,9 @@ export function run(budget: f64): i32 {
       case H.H_AAD: aad(ip); break;
       case H.H_SALC: salc(); break;
       case H.H_NOP:
-        // PAUSE, fences, prefetches
+        // PAUSE, prefetches
         break;
+      case H.H_FENCE: fence(); break;
 
       // The stack, where it is as wide as the mode.
       case H.H_PUSH_R64: push64(ip, dst<u64>(ip)); break;

@@ -1,4 +1,5 @@
 import { V_OF, V_UD } from "./arch";
+import { fence } from "./atomic";
 import {
   clts,
   hlt,
@@ -30,7 +31,20 @@ import * as R from "./record";
 import { farReturn, iret } from "./returns";
 import { inProtectedMode, loadFarSegment, loadSegment, segBase as segmentBase } from "./segments";
 import { peek, release } from "./stack";
-import { BUDGET, BUDGET_MARK, COUNT_RING, CPL, GPR, INSTRUCTIONS, MODE, MODE_64, NEXT_RIP, RIP } from "./state";
+import {
+  BUDGET,
+  BUDGET_MARK,
+  COUNT_RING,
+  CPL,
+  GPR,
+  HEADER,
+  HEADER_CPUS,
+  INSTRUCTIONS,
+  MODE,
+  MODE_64,
+  NEXT_RIP,
+  RIP,
+} from "./state";
 import { syscall, sysenter, sysexit, sysret } from "./syscall";
 import { arpl, lar, lgdt, lidt, lldt, lsl, ltr, sgdt, sidt, sldt, str, verr, verw } from "./tables";
 import { farCall, farJump } from "./transfer";
@@ -50,13 +64,42 @@ export function system(ip: usize): u64 {
   store<u64>(cpu, rip, RIP);
   store<u64>(cpu, wrapped(rip + load<u8>(ip, R.R_LENGTH)), NEXT_RIP);
   const ring = cpu + ((<usize>load<u32>(cpu, CPL)) << 3);
-  execute(ip, load<u8>(ip, R.R_SUB), load<u8>(ip, R.R_SIZE));
+  const operation = load<u8>(ip, R.R_SUB);
+  execute(ip, operation, load<u8>(ip, R.R_SIZE));
+  if (load<u32>(HEADER, HEADER_CPUS) > 1 && serializes(operation)) fence();
   // The instruction counts for the ring that it began in.
   store<u64>(cpu, load<u64>(cpu, INSTRUCTIONS) + 1, INSTRUCTIONS);
   store<u64>(ring, load<u64>(ring, COUNT_RING) + 1, COUNT_RING);
   store<i64>(cpu, load<i64>(cpu, BUDGET), BUDGET_MARK);
   refreshTag();
   return load<u64>(cpu, NEXT_RIP);
+}
+
+/**
+ * Whether other processors see what was stored before the instruction before anything behind it is loaded: the
+ * serializing instructions (SDM vol. 3, 8.3) and port accesses, which drain the store buffer too (8.2.5).
+ */
+function serializes(operation: u32): bool {
+  switch (operation) {
+    case O.IRET:
+    case O.CPUID:
+    case O.MOVCR:
+    case O.MOVDR:
+    case O.WRMSR:
+    case O.INVLPG:
+    case O.INVD:
+    case O.WBINVD:
+    case O.LGDT:
+    case O.LIDT:
+    case O.LLDT:
+    case O.LTR:
+    case O.LMSW:
+    case O.IN:
+    case O.OUT:
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** r/m16 as a selector, or a machine status word. */

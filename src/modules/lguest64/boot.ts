@@ -3,6 +3,7 @@ import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
+import { SharedHeap } from "../../machine/shared.ts"
 import { Lguest64Device } from "./index.ts"
 
 /*
@@ -19,7 +20,7 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 
 export const bootLguest64 = (config: HostedConfig): Hosted => {
   const { machine, chipset } = hostBoard(config, HOST_BYTES)
-  const clock = new ApicClock(chipset, {
+  const clock = new ApicClock(SharedHeap.create(), chipset, 0, {
     timer: TIMER_VECTOR,
     reschedule: RESCHEDULE_VECTOR,
     spurious: SPURIOUS_VECTOR,

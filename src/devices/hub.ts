@@ -1,0 +1,48 @@
+import type { NetLink } from "./virtioNet.ts"
+
+/*
+ * A hub: what comes in at one port goes out at all others. It learns nothing and delays nothing; a frame waits at its port
+ * until the guest there is next served.
+ */
+
+/** Frames that wait at a port; more than a ring holds are lost, as on a wire. */
+const LONGEST_QUEUE = 256
+
+class Port implements NetLink {
+  private readonly hub: ReadonlyArray<Port>
+  private readonly frames: Uint8Array[] = []
+  /** Frames that found no room here. */
+  lost = 0
+
+  constructor(hub: ReadonlyArray<Port>) {
+    this.hub = hub
+  }
+
+  send(frame: Uint8Array): void {
+    for (const port of this.hub) if (port !== this) port.arrive(frame)
+  }
+
+  private arrive(frame: Uint8Array): void {
+    if (this.frames.length < LONGEST_QUEUE) this.frames.push(frame)
+    else this.lost++
+  }
+
+  receive(): Uint8Array | undefined {
+    return this.frames.shift()
+  }
+
+  get pending(): number {
+    return this.frames.length
+  }
+}
+
+export class Hub {
+  private readonly ports: Port[] = []
+
+  /** A new port. */
+  attach(): NetLink & { readonly lost: number } {
+    const port = new Port(this.ports)
+    this.ports.push(port)
+    return port
+  }
+}
