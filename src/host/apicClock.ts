@@ -1,6 +1,6 @@
 import { APIC_PAGE, type Chipset } from "../machine/chipset/index.ts"
 import type { SharedHeap } from "../machine/shared.ts"
-import type { HostClock } from "./kernel.ts"
+import type { HostClock } from "./cpus.ts"
 
 /*
  * The host's timer: the local APIC's, one-shot (SDM vol. 3, 11.5.4), 1 ns a count. The host reaches the APIC as its C
@@ -8,8 +8,6 @@ import type { HostClock } from "./kernel.ts"
  */
 const EOI = 0x0b0
 const SPURIOUS = 0x0f0
-const ICR_LOW = 0x300
-const ICR_HIGH = 0x310
 const LVT_TIMER = 0x320
 const LVT_LINT0 = 0x350
 const TIMER_INITIAL = 0x380
@@ -18,8 +16,6 @@ const TIMER_DIVIDE = 0x3e0
 const SOFTWARE_ENABLE = 0x100
 const MASKED = 0x10000
 const DIVIDE_BY_1 = 0b1011
-const TO_SELF = 0x40000
-const ASSERT = 0x4000
 /** The timer's register has 32 bits: whoever waits longer is woken and waits again. */
 const LONGEST = 0xffff_ffff
 
@@ -62,14 +58,9 @@ export class ApicClock implements HostClock {
     this.store(EOI, 0)
   }
 
+  /** The message that another processor's APIC, or a device of the launcher's, puts on the APICs' bus. */
   kick(): void {
-    this.store(ICR_LOW, TO_SELF | this.rescheduleVector)
-  }
-
-  /** An interrupt to another processor; to be called by whoever drives this one. */
-  send(target: number, vector: number): void {
-    this.store(ICR_HIGH, target << 24)
-    this.store(ICR_LOW, ASSERT | vector)
+    this.chipset.apics.of(this.cpu).accept(this.rescheduleVector)
   }
 
   nextEvent(): number {

@@ -30,6 +30,8 @@ export type Pending =
   | { readonly kind: "shutdown"; readonly restart: boolean; readonly status: number; readonly message: string }
   /** The guest was killed; the line says what did it, where and why. */
   | { readonly kind: "killed"; readonly death: Death }
+  /** The guest has brought up another virtual CPU, which needs a thread if each has one. */
+  | { readonly kind: "start"; readonly vcpu: number }
   /** The time limit of this read has come. */
   | { readonly kind: "slice" }
 
@@ -44,8 +46,17 @@ export interface Death {
 
 export interface LguestDevice {
   initialize(setup: GuestSetup): void
-  /** Runs the host, and with it the guest, up to simulated time `limit` (ns). */
+  /**
+   * Runs the host in this thread, and with it the guest, up to simulated time `limit` (ns). The answer is about one virtual
+   * CPU, and so are the calls below until the next read.
+   */
   read(limit: number): Pending
+  /** Index of that virtual CPU. */
+  readonly served: number
+  /** Where each virtual CPU has its thread: makes `vcpu` the one that is served, and says what it has for the launcher. */
+  serve(vcpu: number): Pending | undefined
+  /** What that virtual CPU had for the launcher has been seen to. */
+  goOn(): void
   /** Injects virtual interrupt `irq` (0..31). */
   irq(irq: number): void
   /** The launcher's devices have written [gpa, gpa + bytes) of the guest's memory, which may be page tables. */

@@ -67,6 +67,8 @@ export class HostKernel {
   /** Set by whoever wants `drive` to return to the launcher after the current gate. */
   asked = false
   private switched = false
+  /** A gate is being served, on `cpu`. */
+  private serving = false
 
   constructor(parts: KernelParts) {
     const { machine, heap } = parts
@@ -136,6 +138,12 @@ export class HostKernel {
 
   wake(task: Task): void {
     this.scheduler.wake(task.pid)
+  }
+
+  /** A task has something new to look at: it wakes up, or what it does elsewhere is interrupted. */
+  notify(task: Task): void {
+    if (!task.runnable) this.scheduler.wake(task.pid)
+    else if (!this.serving || task !== this.current) this.scheduler.kickTask(task.pid)
   }
 
   /** The current task sleeps from the end of its gate on. */
@@ -227,6 +235,13 @@ export class HostKernel {
     this.rearm()
   }
 
+  /** When the first of the processors' timers has something to do. */
+  nextEvent(): number {
+    let first = Infinity
+    for (const { clock, processor } of this.cpus) first = Math.min(first, clock.nextEvent(processor.now))
+    return first
+  }
+
   /** Idle time passes until `until` on all processors that have nothing to do. For hosts in one thread. */
   skip(until: number): void {
     for (const { processor } of this.cpus) processor.skip(Math.max(0, Math.ceil(until - processor.now)))
@@ -311,7 +326,9 @@ export class HostKernel {
         at = processor.exitDetail
         if (inGuest[cpu.index] !== 0) this.leftGuest(cpu.index)
       } else gate[cpu.index] = NONE
+      this.serving = true
       this.gates.dispatch(at)
+      this.serving = false
       if (this.switched) {
         this.switched = false
         if (this.scheduler.threaded && this.scheduler.handOver(cpu.index)) return "handed"

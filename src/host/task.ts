@@ -108,7 +108,8 @@ export class TaskTable {
   }
 
   setRunnable(pid: number, runnable: boolean): void {
-    this.state[pid] = runnable ? RUNNABLE : SLEEPING
+    // Atomic, because who goes to sleep then looks once more at what could have woken him.
+    Atomics.store(this.state, pid, runnable ? RUNNABLE : SLEEPING)
   }
 
   isFree(pid: number): boolean {

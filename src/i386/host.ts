@@ -1,10 +1,12 @@
 import type { EventLog } from "../host/eventLog.ts"
 import { FrameAllocator } from "../host/frames.ts"
 import { GateTable } from "../host/gates.ts"
-import { type HostClock, HostKernel, HostPanic } from "../host/kernel.ts"
+import type { HostClock } from "../host/cpus.ts"
+import { HostKernel, HostPanic } from "../host/kernel.ts"
+import type { SharedHeap } from "../machine/shared.ts"
 import { machineCode } from "../host/machineCode.ts"
 import { systemCall } from "../host/systemCalls.ts"
-import { RunQueue, Task, type VcpuRunner } from "../host/task.ts"
+import type { Task, TaskKind, VcpuRunner } from "../host/task.ts"
 import {
   CPL,
   CR0,
@@ -70,20 +72,17 @@ export class HostI386 {
   /** The second of its two pages in the Switcher's range. */
   private readonly statePa: number
   private readonly switcherText: ReadonlyArray<number>
-  private readonly runners = new Map<Task, VcpuRunner>()
-  private running: VcpuRunner | undefined
   /** What of a guest's descriptors is on this processor. */
   readonly guestTables: GuestTables
-  private nextPid = 0
 
   /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
-  constructor(machine: Machine, clock: HostClock, log: EventLog, end: number, format: TableFormat) {
+  constructor(machine: Machine, heap: SharedHeap, clock: HostClock, log: EventLog, end: number, format: TableFormat) {
     const { ram } = machine
     if (end > L.DIRECT_MAP_LIMIT) throw new RangeError("the i386 host can map no more than 896 MiB of its own")
     this.machine = machine
     this.format = format
-    const frames = new FrameAllocator(ram, L.FREE_PA >>> 12, end >>> 12)
-    const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length)
+    const frames = new FrameAllocator(ram, heap, L.FREE_PA >>> 12, end >>> 12)
+    const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length, heap.fresh)
     machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
     ram.copyIn(L.TEXT_PA, machineCode(textCode))
 
@@ -102,11 +101,13 @@ export class HostI386 {
     const needResched = this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.needResched.offset
     this.kernel = new HostKernel({
       machine,
+      heap,
       frames,
       gates,
-      clock,
+      clocks: [clock],
       log,
-      needResched: () => ram.write32(needResched, 1),
+      seed: 0,
+      requestReschedule: () => ram.write32(needResched, 1),
     })
     this.writeTables()
     this.registerGates()
@@ -171,11 +172,11 @@ export class HostI386 {
     processor.rip = BigInt(this.symbol("idle_task"))
     processor.flags = 2n
     processor.refresh()
-    this.kernel.start(new RunQueue(idle))
+    this.kernel.startProcessor(0, idle)
   }
 
   /** A task whose kernel stack makes the first switch to it arrive at `entry`, with `above` bytes left above for a frame. */
-  private createTask(kind: Task["kind"], name: string, entry: number, cr3: number, above = 0): Task {
+  private createTask(kind: TaskKind, name: string, entry: number, cr3: number, above = 0): Task {
     const { ram, frames } = this.kernel
     const pa = takeFrame(frames)
     const stack = takeFrame(frames)
@@ -187,9 +188,9 @@ export class HostI386 {
     ram.write32(pa + F.esp.offset, esp)
     ram.write32(pa + F.stackTop.offset, top)
     ram.write32(pa + F.cr3.offset, cr3)
-    const pid = this.nextPid++
-    ram.write32(pa + F.pid.offset, pid)
-    return new Task(pid, kind, name, pa, virtual(pa), 0)
+    const task = this.kernel.addTask(kind, name, pa)
+    ram.write32(pa + F.pid.offset, task.pid)
+    return task
   }
 
   /** Starts the host's own process: ring 3, its own address space, system calls by INT 0x80. */
@@ -210,7 +211,6 @@ export class HostI386 {
     ram.write32(frame + F.eflags.offset, 0x202)
     ram.write32(frame + F.esp.offset, PROCESS_STACK_TOP)
     ram.write32(frame + F.ss.offset, L.USER_DS)
-    this.kernel.tasks.add(task)
     this.kernel.wake(task)
     return task
   }
@@ -243,18 +243,14 @@ export class HostI386 {
     const { ram } = this.kernel
     const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), this.tables.cr3)
     ram.write32(task.pa + L.TASK.fields.vcpu.offset, virtual(pages.descriptor))
-    task.runnable = false
-    this.runners.set(task, runner)
-    this.kernel.tasks.add(task)
+    this.kernel.setRunner(task, runner)
     return task
   }
 
   /** Takes back what `createVcpuPages` and `createVcpuTask` gave. The task must not be running. */
   releaseVcpu(pages: VcpuPages, task: Task): void {
-    const { ram, frames, tasks } = this.kernel
-    if (tasks.current === task) throw new HostPanic(`${task.name} is released while it runs`)
-    tasks.remove(task)
-    this.runners.delete(task)
+    const { ram, frames } = this.kernel
+    this.kernel.remove(task)
     this.guestTables.forget()
     const stackTop = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset))
     for (const pa of [pages.descriptor, pages.regs, task.pa, stackTop - 4096]) frames.release(pa / 4096)
@@ -267,8 +263,9 @@ export class HostI386 {
       hostTrap: () => this.trap(),
       hostInterrupt: () => this.interrupt(),
       schedule: () => this.schedule(),
-      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.running!.prepare() ? 1 : 0, 0),
-      vcpuEvent: () => this.running!.event(),
+      finishSwitch: () => this.kernel.finishSwitch(),
+      vcpuPrepare: () => this.kernel.processor.setGprLoHi(RAX, this.kernel.runner.prepare() ? 1 : 0, 0),
+      vcpuEvent: () => this.kernel.runner.event(),
       fatalTrap: () => this.fatal(),
     }
     L.GATES.forEach((name, i) => this.kernel.gates.register(i, handlers[name]))
@@ -297,15 +294,14 @@ export class HostI386 {
     const vector = kernel.ram.read32(this.frame() + L.FRAME.fields.vector.offset)
     kernel.statistics.hostInterrupts++
     if (vector < L.PIC_VECTOR || vector === L.SPURIOUS_MASTER || vector === L.SPURIOUS_SLAVE) return
-    kernel.clock.acknowledge()
+    kernel.cpu.clock.acknowledge()
     if (vector === L.PIC_VECTOR) kernel.timerInterrupt()
   }
 
   private schedule(): void {
     const { processor } = this.kernel
     const next = this.kernel.pickNext()
-    if (next !== undefined) this.running = this.runners.get(next)
-    processor.setGprLoHi(RAX, next?.addressLo ?? 0, 0)
+    processor.setGprLoHi(RAX, next === undefined ? 0 : virtual(next.pa), 0)
   }
 
   private fatal(): void {

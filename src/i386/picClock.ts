@@ -1,4 +1,4 @@
-import type { HostClock } from "../host/kernel.ts"
+import type { HostClock } from "../host/cpus.ts"
 import type { Chipset } from "../machine/chipset/index.ts"
 import { clocksAt } from "../machine/chipset/pit8254.ts"
 import { PIC_VECTOR } from "./layout.ts"

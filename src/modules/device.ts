@@ -1,7 +1,6 @@
 import type { Death, GuestSetup, LguestDevice, Pending } from "../host/devLguest.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { Task } from "../host/task.ts"
-import type { Timer } from "../host/timers.ts"
 
 /*
  * /dev/lguest as far as it is the same for both modules: reading, interrupts, the end. What is a module's own is how a
@@ -11,9 +10,10 @@ import type { Timer } from "../host/timers.ts"
 /** A virtual CPU as its device drives it. */
 export interface DrivenVcpu {
   readonly task: Task
-  readonly clockEvent: Timer
   readonly halted: boolean
   readonly pendingInterrupts: number
+  /** Whether it has been started: the first is from the beginning. */
+  readonly up: boolean
   /** What `read` has to return with; the guest does not run while it is set. */
   pending: Pending | undefined
   interrupt(irq: number): void
@@ -23,12 +23,15 @@ export interface DrivenVcpu {
 }
 
 export abstract class GuestDevice<V extends DrivenVcpu> implements LguestDevice {
-  protected readonly vcpu: V
+  protected readonly vcpus: ReadonlyArray<V>
   private readonly kernel: HostKernel
+  /** The virtual CPU that the last `read` was about. */
+  protected vcpu: V
 
-  constructor(kernel: HostKernel, vcpu: V) {
+  constructor(kernel: HostKernel, vcpus: ReadonlyArray<V>) {
     this.kernel = kernel
-    this.vcpu = vcpu
+    this.vcpus = vcpus
+    this.vcpu = vcpus[0]!
   }
 
   abstract initialize(setup: GuestSetup): void
@@ -36,28 +39,56 @@ export abstract class GuestDevice<V extends DrivenVcpu> implements LguestDevice 
   abstract registerLo(index: number): number
   abstract registerHi(index: number): number
   abstract setRegister(index: number, lo: number, hi: number): void
-  /** Gives back the guest's shadows and the virtual CPU's pages; its task is off the processor. */
+  /** Gives back the guest's shadows and the virtual CPUs' pages; their tasks are off the processors. */
   protected abstract release(): void
 
+  get served(): number {
+    return this.vcpus.indexOf(this.vcpu)
+  }
+
+  /** The launcher has carried out what was asked for: the virtual CPU may go on. */
+  private resume(vcpu: V): void {
+    const { pending } = vcpu
+    if (pending?.kind === "io" || pending?.kind === "start") vcpu.pending = undefined
+    if (vcpu.pending !== undefined || !vcpu.up || vcpu.task.runnable) return
+    if (!vcpu.halted || vcpu.pendingInterrupts !== 0) this.kernel.wake(vcpu.task)
+  }
+
+  private answer(): Pending | undefined {
+    for (const vcpu of this.vcpus) {
+      if (vcpu.pending === undefined) continue
+      this.vcpu = vcpu
+      return vcpu.pending
+    }
+    return undefined
+  }
+
   read(limit: number): Pending {
-    const { vcpu, kernel } = this
-    if (vcpu.pending?.kind === "io") vcpu.pending = undefined
-    if (vcpu.pending !== undefined) return vcpu.pending
-    if (!vcpu.task.runnable && (!vcpu.halted || vcpu.pendingInterrupts !== 0)) kernel.wake(vcpu.task)
+    const { kernel } = this
+    this.resume(this.vcpu)
+    const waiting = this.answer()
+    if (waiting !== undefined) return waiting
     switch (kernel.drive(limit)) {
       case "asked":
-        return vcpu.pending ?? { kind: "slice" }
+        return this.answer() ?? { kind: "slice" }
       case "idle":
-        return { kind: "idle", until: kernel.clock.nextEvent(kernel.now) }
-      case "slice":
+        return { kind: "idle", until: kernel.nextEvent() }
+      default:
         return { kind: "slice" }
     }
   }
 
+  serve(vcpu: number): Pending | undefined {
+    this.vcpu = this.vcpus[vcpu]!
+    return this.vcpu.pending
+  }
+
+  goOn(): void {
+    this.resume(this.vcpu)
+  }
+
   irq(irq: number): void {
-    this.vcpu.interrupt(irq)
-    // The guest may be in the middle of a long stretch: it is interrupted, so that `prepare` looks at what waits.
-    if (this.vcpu.pending === undefined) this.kernel.clock.kick()
+    this.vcpus[0]!.interrupt(irq)
   }
 
   advance(length: number): void {
@@ -73,10 +104,12 @@ export abstract class GuestDevice<V extends DrivenVcpu> implements LguestDevice 
   }
 
   close(): void {
-    const { vcpu, kernel } = this
-    vcpu.pending ??= { kind: "slice" }
-    kernel.timers.cancel(vcpu.clockEvent)
-    kernel.switchAwayFrom(vcpu.task)
+    const { vcpus, kernel } = this
+    for (const vcpu of vcpus) {
+      vcpu.pending ??= { kind: "slice" }
+      kernel.setTimer(vcpu.task, Infinity)
+      kernel.switchAwayFrom(vcpu.task)
+    }
     this.release()
   }
 }

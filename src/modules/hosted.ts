@@ -3,23 +3,40 @@ import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { ShadowReport } from "../host/statistics.ts"
 import { Chipset } from "../machine/chipset/index.ts"
-import { Machine } from "../machine/machine.ts"
+import { Machine, type MachineShare } from "../machine/machine.ts"
 import { processorPins } from "../machine/pins.ts"
-import { SharedHeap } from "../machine/shared.ts"
+import { type HeapShare, SharedHeap } from "../machine/shared.ts"
 
 /*
  * A PC with a host on it that has a module loaded, and room for guests: what both modules' `boot.ts` give, and the board
  * that both hosts stand on.
  */
 
-export interface HostedConfig {
-  /** The compiled core (dist/machine/core.wasm). */
-  readonly core: WebAssembly.Module
+/** What every thread that works on the same PC has to agree on; it may be posted to a worker. */
+export interface HostedShape {
   /** Bytes of the guest's memory, a multiple of 4096. */
   readonly guestBytes: number
   /** Milliseconds since 1970 at simulated time 0. */
   readonly startMs: number
+  /** Virtual CPUs of the guest (default 1), and physical processors of the host (default 1). */
+  readonly vcpus?: number
+  readonly processors?: number
+  /** Of the turns that several processors take in one thread. */
+  readonly seed?: number
+}
+
+/** A PC that another thread has made; it may be posted to a worker. */
+export interface HostedShare {
+  readonly machine: MachineShare
+  readonly heap: HeapShare
+}
+
+export interface HostedConfig extends HostedShape {
+  /** The compiled core (dist/machine/core.wasm). */
+  readonly core: WebAssembly.Module
   readonly log: EventLog
+  /** The PC is there already: this thread has its share in it. */
+  readonly share?: HostedShare
 }
 
 export interface Hosted {
@@ -36,13 +53,24 @@ export interface Hosted {
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
   readonly shadowReport: () => ShadowReport
   readonly hypercallNames: ReadonlyArray<string | undefined>
+  /** For other threads, once this one has made everything. */
+  readonly share: () => HostedShare
 }
 
-/** Memory and one processor on a board whose power switch and serial port lead nowhere: a host needs neither. */
-export const hostBoard = (config: HostedConfig, hostBytes: number): { machine: Machine; chipset: Chipset } => {
+export interface HostBoard {
+  readonly machine: Machine
+  readonly chipset: Chipset
+  readonly heap: SharedHeap
+}
+
+/** Memory and processors on a board whose power switch and serial port lead nowhere: a host needs neither. */
+export const hostBoard = (config: HostedConfig, hostBytes: number): HostBoard => {
+  const { share } = config
+  const processors = config.processors ?? 1
+  const heap = share === undefined ? SharedHeap.create() : SharedHeap.attach(share.heap)
   const chipset: Chipset = new Chipset({
-    heap: SharedHeap.create(),
-    processors: 1,
+    heap,
+    processors,
     now: (cpu) => machine.processor(cpu).now,
     pins: processorPins(() => machine),
     power: { powerOff: () => undefined, reset: () => undefined },
@@ -50,11 +78,9 @@ export const hostBoard = (config: HostedConfig, hostBytes: number): { machine: M
     startSeconds: Math.floor(config.startMs / 1000),
     memoryBytes: hostBytes,
   })
-  const machine: Machine = Machine.create({
-    core: config.core,
-    ramBytes: hostBytes + config.guestBytes,
-    processors: 1,
-    bus: chipset,
-  })
-  return { machine, chipset }
+  const machine: Machine =
+    share === undefined
+      ? Machine.create({ core: config.core, ramBytes: hostBytes + config.guestBytes, processors, bus: chipset })
+      : Machine.attach(share.machine, chipset)
+  return { machine, chipset, heap }
 }

@@ -17,9 +17,10 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 
 /** `pae`: host and guest have page tables of three levels; as in Linux, a guest has those of its host. */
 export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): Hosted => {
-  const { machine, chipset } = hostBoard(config, HOST_BYTES)
+  const { machine, chipset, heap } = hostBoard(config, HOST_BYTES)
   const host = new HostI386(
     machine,
+    heap,
     new PicClock(chipset),
     config.log,
     HOST_BYTES,
@@ -51,5 +52,6 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
       pagesAlive: { 1: counts.tables, ...upper(counts.roots) },
     }),
     hypercallNames: HYPERCALL_NAMES,
+    share: () => ({ machine: machine.share(), heap: heap.share }),
   }
 }

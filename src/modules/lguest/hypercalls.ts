@@ -110,9 +110,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   SET_CLOCKEVENT: (v, a) => {
     const { kernel } = v.host
-    if (a[0] === 0) kernel.timers.cancel(v.clockEvent)
-    else kernel.timers.arm(v.clockEvent, kernel.now + a[0]!)
-    kernel.rearm()
+    kernel.setTimer(v.task, a[0] === 0 ? Infinity : kernel.now + a[0]!)
   },
 
   HALT: (v) => {

@@ -23,7 +23,7 @@ export class LguestI386Device extends GuestDevice<VirtualCpu> {
   constructor(host: HostI386, config: GuestConfig) {
     const pages = host.createVcpuPages()
     const guest = new Guest(host, config, pages)
-    super(host.kernel, new VirtualCpu(guest, host, pages))
+    super(host.kernel, [new VirtualCpu(guest, host, pages)])
     this.host = host
     this.pages = pages
     this.guest = guest

@@ -1,6 +1,5 @@
 import type { Death, Pending } from "../../host/devLguest.ts"
 import type { Task, VcpuRunner } from "../../host/task.ts"
-import type { Timer } from "../../host/timers.ts"
 import type { HostI386, VcpuPages } from "../../i386/host.ts"
 import { couldBeSyscall } from "../../i386/idt.ts"
 import { TRAP_IN_IRET, TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
@@ -37,7 +36,8 @@ export class VirtualCpu implements VcpuRunner {
   readonly host: HostI386
   readonly task: Task
   readonly registers: GuestRegisters
-  readonly clockEvent: Timer
+  /** The ABI of lguest knows no other virtual CPU. */
+  readonly up = true
   /** Arguments of the hypercall in service, and of one from the ring. */
   readonly args = new Uint32Array(4)
   readonly asyncArgs = new Uint32Array(4)
@@ -72,7 +72,6 @@ export class VirtualCpu implements VcpuRunner {
     this.descriptor = pages.descriptor
     this.registers = new GuestRegisters(host.kernel.ram, pages.regs)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
-    this.clockEvent = { at: Infinity, fire: () => this.interrupt(IRQ_TIMER) }
   }
 
   get initialized(): boolean {
@@ -107,6 +106,10 @@ export class VirtualCpu implements VcpuRunner {
       log.line(host.kernel.now, "switch", `enter ${where} root 0x${root.toString(16)}`)
     }
     return true
+  }
+
+  timer(): void {
+    this.interrupt(IRQ_TIMER)
   }
 
   private sleep(): boolean {
@@ -248,7 +251,7 @@ export class VirtualCpu implements VcpuRunner {
   /** Raises a virtual interrupt. */
   interrupt(irq: number): void {
     this.pendingInterrupts |= 1 << irq
-    if (this.pending === undefined) this.host.kernel.wake(this.task)
+    if (this.pending === undefined) this.host.kernel.notify(this.task)
   }
 
   /** Delivers an exception in place of an instruction that the launcher could not carry out. */

@@ -3,7 +3,6 @@ import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
-import { SharedHeap } from "../../machine/shared.ts"
 import { Lguest64Device } from "./index.ts"
 
 /*
@@ -11,29 +10,23 @@ import { Lguest64Device } from "./index.ts"
  */
 
 /** Counts by level of the hardware's, 1..4. */
-const byLevel = (counts: Int32Array): Record<string, number> =>
-  Object.fromEntries([...counts].map((count, level) => [String(level), count] as const).slice(1))
+const byLevel = (counts: ArrayLike<number>): Record<string, number> =>
+  Object.fromEntries(Array.from(counts, (count, level) => [String(level), count] as const).slice(1))
 
 /** Most shadow pages of a guest, and memory for everything else that the host keeps. */
 const SHADOW_LIMIT = 4096
 const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 
+const VECTORS = { timer: TIMER_VECTOR, reschedule: RESCHEDULE_VECTOR, spurious: SPURIOUS_VECTOR }
+
 export const bootLguest64 = (config: HostedConfig): Hosted => {
-  const { machine, chipset } = hostBoard(config, HOST_BYTES)
-  const clock = new ApicClock(SharedHeap.create(), chipset, 0, {
-    timer: TIMER_VECTOR,
-    reschedule: RESCHEDULE_VECTOR,
-    spurious: SPURIOUS_VECTOR,
-  })
-  const host = new HostX86_64(machine, clock, config.log, HOST_BYTES)
-  host.startProcess()
+  const { machine, chipset, heap } = hostBoard(config, HOST_BYTES)
+  const clocks = Array.from({ length: config.processors ?? 1 }, (_, cpu) => new ApicClock(heap, chipset, cpu, VECTORS))
+  const host = new HostX86_64({ machine, heap, clocks, log: config.log, end: HOST_BYTES, seed: config.seed ?? 0 })
+  if (heap.fresh) host.startProcess()
+  const { startMs, vcpus = 1 } = config
   const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
-    new Lguest64Device(host, {
-      base,
-      bytes,
-      startMs: config.startMs,
-      shadowLimit,
-    })
+    new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, shadowLimit })
   const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow
   return {
@@ -48,5 +41,6 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
       pagesAlive: byLevel(stats.alive),
     }),
     hypercallNames: HYPERCALL_NAMES,
+    share: () => ({ machine: machine.share(), heap: heap.share }),
   }
 }
