@@ -1,4 +1,5 @@
 import { A, D } from "./entries.ts"
+import { readGuestEntry } from "./guestEntry.ts"
 import type { ShadowState } from "./state.ts"
 import type { GuestWalk } from "./vcpuState.ts"
 
@@ -18,7 +19,7 @@ const setFlags = (s: ShadowState, w: GuestWalk, level: number, flags: number): b
     const found = s.memory.compareExchange32(at, expected, (expected | flags) >>> 0)
     if (found === expected) {
       w.lo[level] = (expected | flags) >>> 0
-      return true
+      return s.memory.read32(at + 4) === w.hi[level]
     }
     // The same entry may serve several levels (a table that maps itself): then it was this walk that set A.
     if (((found ^ seen) & ~(A | D)) !== 0) return false
@@ -32,4 +33,15 @@ export const commitFlags = (s: ShadowState, w: GuestWalk, write: boolean): boole
   if (!setFlags(s, w, w.leafLevel, write ? A | D : A)) return false
   w.dirty = (w.lo[w.leafLevel]! & D) !== 0
   return true
+}
+
+/**
+ * Whether the entry that a walk went through is still there, with its flags (or more: another level may be the same
+ * entry). Other processors can store to a guest table until its shadow page is made; an spte may be made only from an
+ * entry that was looked at again afterwards.
+ */
+export const unchanged = (s: ShadowState, w: GuestWalk, level: number): boolean => {
+  readGuestEntry(s, s.hostAddress(w.gpa[level]!))
+  const seen = w.lo[level]!
+  return s.guestHi === w.hi[level] && ((s.guestLo ^ seen) & ~(A | D)) === 0 && (seen & ~s.guestLo) === 0
 }

@@ -35,6 +35,8 @@ const createPage = (s: ShadowState, gfn: number, role: number): number => {
     syncFrame(s, gfn)
     accountTable(s, gfn)
     writeProtect(s, gfn)
+    // From here on no processor stores to the table, and what is read there stays true.
+    s.flushIfPending()
   }
   hashInsert(s, sp)
   ageInsert(s, sp)

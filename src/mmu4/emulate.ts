@@ -1,7 +1,7 @@
 import { ENTRY_BYTES, P } from "./entries.ts"
 import { chainNext, chainOf } from "./hash.ts"
 import type { PhysicalMemory } from "./interface.ts"
-import { refreshEntry } from "./refresh.ts"
+import { refreshEntry, refreshTable } from "./refresh.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { zapPage } from "./shadowPage.ts"
 import type { ShadowState } from "./state.ts"
@@ -34,6 +34,12 @@ export const refreshRange = (s: ShadowState, gfn: number, offset: number, size: 
     if (s.pageGfn[sp] !== gfn || isDirect(s.pageRole[sp]!)) continue
     for (let i = first; i <= last; i++) refreshEntry(s, sp, i, prefetch)
   }
+}
+
+/** Refreshes all shadows of a table. */
+export const refreshTables = (s: ShadowState, gfn: number): void => {
+  for (let sp = chainOf(s, gfn); sp >= 0; sp = chainNext(s, sp))
+    if (s.pageGfn[sp] === gfn && !isDirect(s.pageRole[sp]!)) refreshTable(s, sp)
 }
 
 /** Stores of the first byte of an entry happen (a flag cleared); else half entries are the least. */

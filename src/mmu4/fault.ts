@@ -1,13 +1,14 @@
+import { unchanged } from "./accessedDirty.ts"
 import { blockBase, ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
 import { markUsed, obtainPage } from "./create.ts"
 import { mayBeHuge } from "./hugePages.ts"
-import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "./interface.ts"
+import { EMULATE, type FaultKind, FIXED, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "./interface.ts"
 import { lookUp } from "./lookUp.ts"
 import { mayWrite } from "./protect.ts"
 import { directAccess, leafRights } from "./refresh.ts"
-import { directRole, tableRole } from "./roles.ts"
+import { directRole, isDirect, tableRole } from "./roles.ts"
 import { ensureRoot } from "./root.ts"
-import { dropEntry, linkTable, setLeaf } from "./spte.ts"
+import { dropEntry, linkTable, pageOf, setLeaf } from "./spte.ts"
 import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, type ShadowState } from "./state.ts"
 import { makeUnsync } from "./unsync.ts"
 import type { GuestWalk, Result, VcpuState } from "./vcpuState.ts"
@@ -21,7 +22,17 @@ import { walkGuest } from "./walk.ts"
 /** Level of the spte that is to map the walk's page: 2 where a large page may stay large. */
 const targetLevel = (s: ShadowState, w: GuestWalk): number => (w.leafLevel >= 2 && mayBeHuge(s, w.gfn) ? 2 : 1)
 
-/** The shadow page that the spte `id` of `level` ought to refer to for this walk; made and linked if it does not. */
+/** The guest's tables are not any more what the walk saw. */
+const CHANGED = -1
+
+/** Whether a page of `level` shadows what the walk saw. */
+const agrees = (s: ShadowState, w: GuestWalk, sp: number, level: number): boolean =>
+  isDirect(s.pageRole[sp]!) || unchanged(s, w, level)
+
+/**
+ * The shadow page that the spte `id` of `level` ought to refer to for this walk; made and linked if it does not. Or
+ * CHANGED.
+ */
 const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userView: boolean): number => {
   const direct = level <= w.leafLevel
   const below = level - 1
@@ -36,6 +47,7 @@ const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userVi
       return child
     }
   }
+  if (!agrees(s, w, pageOf(id), level)) return CHANGED
   dropEntry(s, id)
   const child = obtainPage(s, gfn, role)
   if (direct && below === 1) s.stats.split++
@@ -44,8 +56,8 @@ const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userVi
   return child
 }
 
-/** Sets the last spte and counts the fault by what it was. True: the store may go ahead; false: emulate it. */
-const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write: boolean): boolean => {
+/** Sets the last spte and counts the fault by what it was. */
+const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write: boolean): FaultKind => {
   const gfn = level === 1 ? w.gfn : w.gfn - (w.gfn % FRAMES_PER_ENTRY[level]!)
   const faults = s.stats.shadowFaults
   let rights = leafRights(w.access, w.dirty)
@@ -60,17 +72,23 @@ const setLast = (s: ShadowState, w: GuestWalk, id: number, level: number, write:
   if (level === 2 && !same) s.stats.huge++
   if (write && (rights & ENTRY_W) === 0) {
     faults.emulate++
-    return false
+    return EMULATE
   }
   if (unsync) faults.unsync++
   else if (same && !s.linked && s.entryInfo[id] === before) faults.spurious++
   else if (same && !s.linked && write) faults.dirty++
   else faults.fill++
-  return true
+  return FIXED
 }
 
-/** Makes the shadow map what the walk found. False: the store has to be emulated. */
-const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userView: boolean): boolean => {
+/** The instruction runs once more, and faults once more. */
+const again = (s: ShadowState): FaultKind => {
+  s.stats.shadowFaults.spurious++
+  return FIXED
+}
+
+/** Makes the shadow map what the walk found. EMULATE: but for the store, which has to be emulated. */
+const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userView: boolean): FaultKind => {
   const w = v.walk
   s.stamp++
   s.linked = false
@@ -80,8 +98,10 @@ const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userVie
   // The tables made on the way may lie in the very block that is to be mapped: ask again at each level.
   while (level > targetLevel(s, w)) {
     sp = descend(s, w, sp * ENTRIES + indexAt(vpn, level), level, userView)
+    if (sp === CHANGED) return again(s)
     level--
   }
+  if (!agrees(s, w, sp, level)) return again(s)
   return setLast(s, w, sp * ENTRIES + indexAt(vpn, level), level, write)
 }
 
@@ -145,9 +165,9 @@ export const pageFault = (
     faults.mmio++
     return r.set(MMIO, 0, gpa)
   }
-  const done = fill(s, v, vpn, (error & PF_WRITE) !== 0, userView)
+  const kind = fill(s, v, vpn, (error & PF_WRITE) !== 0, userView)
   s.flushIfPending()
   // What this processor's TLB holds for the page may be older and narrower.
   s.flushers[v.index]!.flushPage(vpn)
-  return r.set(done ? FIXED : EMULATE, 0, gpa)
+  return r.set(kind, 0, gpa)
 }

@@ -4,15 +4,18 @@ import { currentRoot } from "./root.ts"
 import { ENTRY_TABLE, PAGE_UNSYNC, type ShadowState } from "./state.ts"
 import { syncAll } from "./unsync.ts"
 import type { VcpuState } from "./vcpuState.ts"
+import { refreshOpenTables } from "./window.ts"
 
 /*
  * What the guest asks of its TLB. The shadow is the guest's TLB: only unsync pages can hold what the guest has changed,
- * so these are what a flush looks at. Entries of upper levels follow every store at once.
+ * so these are what a flush looks at. Entries of upper levels follow every store at once, or when its window is closed, or
+ * another virtual CPU flushes.
  */
 
 /** A flush of everything: CR3 load, CR4.PGE toggled. Global entries are not kept: no TLB promises to keep them. */
 export const flushTlb = (s: ShadowState, v: VcpuState): void => {
   syncAll(s)
+  refreshOpenTables(s)
   s.flushIfPending()
   s.flushers[v.index]!.flushAll()
 }
@@ -34,6 +37,7 @@ export const flushAddress = (s: ShadowState, v: VcpuState, vpn: number): void =>
     const root = currentRoot(s, v, view !== 0)
     if (root >= 0) refreshAddress(s, root, vpn)
   }
+  refreshOpenTables(s)
   s.flushIfPending()
   s.flushers[v.index]!.flushPage(vpn)
 }

@@ -30,6 +30,14 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  *  8. BOUND. There are never more shadow pages than the limit, and never too few to resolve a fault.
  *  9. PROGRESS. When a fault is FIXED, the access succeeds.
  *
+ * Threads. Each thread that runs a virtual CPU has its own Mmu4 over the same heap (state.ts), and every call holds the
+ * guest's lock: one call sees nothing of another. But the processors go on all the while, walking the shadow and storing to
+ * tables that they may write. Hence three orders that are kept everywhere:
+ *   - rights are taken away in memory first, then all TLBs are flushed (TlbFlusher answers when that is done), and only then
+ *     is concluded from it: a table read that should not change, a frame given away (flushIfPending);
+ *   - what a walk saw is looked at again after its table has been protected, before an spte is made of it (`unchanged`);
+ *   - an spte in memory changes by atomic operations, never half of it visible (spte.ts).
+ *
  * Mechanisms, in the order in which an access meets them: walk.ts and accessedDirty.ts (the guest's walk), fault.ts (walk
  * to spte), hugePages.ts, create.ts with hash.ts and roles.ts (find or make shadow pages), reclaim.ts (the limit),
  * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts with window.ts
@@ -51,41 +59,95 @@ export class Mmu4 implements ShadowMmu {
   }
 
   guestWrite(gpa: number, size: number, lo: number, hi: number): boolean {
-    return guestWrite(this.state, gpa, size, lo, hi)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      return guestWrite(s, gpa, size, lo, hi)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   entryChanged(gpa: number): void {
-    entryChanged(this.state, gpa)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      entryChanged(s, gpa)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   memoryWritten(gpa: number, bytes: number): void {
-    memoryWritten(this.state, gpa, bytes)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      memoryWritten(s, gpa, bytes)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   entryAddress(pgdGpa: number, vpn: number): number {
-    const gfn = Math.floor(pgdGpa / 4096)
-    return gfn >= 0 ? findEntry(this.state, gfn, vpn) : -1
+    const s = this.state
+    s.mutex.lock()
+    try {
+      const gfn = Math.floor(pgdGpa / 4096)
+      return gfn >= 0 ? findEntry(s, gfn, vpn) : -1
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   zapFrame(gfn: number): void {
-    zapFrame(this.state, gfn)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      zapFrame(s, gfn)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   zapAll(): void {
-    zapAll(this.state)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      zapAll(s)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   reclaim(pages: number): number {
-    this.state.stamp++
-    return reclaimPages(this.state, pages)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      s.stamp++
+      return reclaimPages(s, pages)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   destroy(): void {
-    destroy(this.state)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      destroy(s)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   describe(vcpu: number, vpn: number, userView: boolean): Description {
-    return describe(this.state, vcpu, vpn, userView)
+    const s = this.state
+    s.mutex.lock()
+    try {
+      return describe(s, vcpu, vpn, userView)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 }
 

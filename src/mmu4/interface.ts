@@ -1,3 +1,5 @@
+import type { SharedHeap } from "../machine/shared.ts"
+
 /*
  * What a shadow MMU needs from its surroundings and what it gives. The KVM-style MMU of this folder is one
  * implementation; throw-away, on-demand and direct MMUs are its siblings behind the same interfaces.
@@ -26,14 +28,20 @@ export interface GuestFrames {
   gfnToHfn(gfn: number): number
 }
 
-/** Host frames for shadow tables. */
+/** Host frames for shadow tables. Called with the guest's lock held. */
 export interface FrameAllocator {
   /** A host frame, whatever is in it; -1: none left. */
   alloc(): number
   free(hfn: number): void
 }
 
-/** The TLB of the processor that runs one virtual CPU. */
+/**
+ * The TLB of the processor that runs one virtual CPU. Any thread may call, with the guest's lock held. The call returns when
+ * that processor uses nothing any more of what it has read from shadow tables before: if it is in the guest, it has to be
+ * made to leave it, and to be waited for; if not, there is nothing to do, since it flushes on its way in. So a processor
+ * must answer without asking for the guest's lock. Whether it is in the guest must be read behind a fence (an atomic store):
+ * the changes to the shadow are plain stores.
+ */
 export interface TlbFlusher {
   flushAll(): void
   flushPage(vpn: number): void
@@ -54,6 +62,8 @@ export interface ShadowMmuConfig {
   /** One for each virtual CPU; their number is the number of virtual CPUs. */
   readonly flushers: readonly TlbFlusher[]
   readonly host: HostEntries
+  /** Where all that the MMU remembers lies. In a thread that finds it there already, nothing is initialized. */
+  readonly heap: SharedHeap
   /** Most shadow pages (4 KiB each) that this guest may have; at least `minimumShadowPages(vcpus)`. Default 4096. */
   readonly limit?: number
   /** Bits of a physical address that the guest's CPUID promises; the bits above, to 51, are reserved. Default 40. */
@@ -90,7 +100,7 @@ export interface FaultResult {
   readonly reason: string
 }
 
-/** One virtual CPU's side of a shadow MMU. */
+/** One virtual CPU's side of a shadow MMU. Called by one thread at a time: the one that runs the virtual CPU. */
 export interface VcpuMmu {
   /** MOV CR3: KILL when the frame is not memory, else FIXED. Until the first, the linear view is on. */
   newRoot(pgdGpa: number): FaultResult
@@ -118,11 +128,11 @@ export interface VcpuMmu {
   translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult
   /**
    * After EMULATE, for who does not decode: the page at vpn can be written by this processor until `closeWindow`. Run one
-   * instruction (single step) and close, also when it faulted. False: the page is not mapped any more; run the
-   * instruction again, it faults again.
+   * instruction (single step) and close, also when it faulted. Two pages can be open at once, for a store across both.
+   * False: the page is not mapped any more (or two others are open); run the instruction again, it faults again.
    */
   openWindow(vpn: number, userView: boolean): boolean
-  /** Closes the window, if there is one, and takes account of what was written. */
+  /** Closes the windows, if there are any, and takes account of what was written. */
   closeWindow(): void
   /** Flush of the TLB: without (false) or with (true) global entries. */
   flush(global: boolean): void
@@ -130,7 +140,7 @@ export interface VcpuMmu {
   flushAddress(vpn: number): void
 }
 
-/** The whole of a guest's shadow MMU. */
+/** The whole of a guest's shadow MMU. Any thread may call. */
 export interface ShadowMmu {
   readonly vcpus: readonly VcpuMmu[]
   readonly stats: MmuStats
@@ -214,8 +224,8 @@ export interface Description {
   readonly shadow: readonly DescribedEntry[]
 }
 
-/** The least limit: roots (both views, those in use and those handed out before), and the tables of eight distinct addresses (an instruction can need that many). */
-export const minimumShadowPages = (vcpus: number): number => 4 * vcpus + 8 * 3
+/** The least limit: for each virtual CPU its roots (both views, those in use and those handed out before), and the tables of eight distinct addresses (an instruction can need that many). */
+export const minimumShadowPages = (vcpus: number): number => vcpus * (4 + 8 * 3)
 
 /** Bad configuration; the message says what. */
 export class BadMmuConfig extends Error {

@@ -46,7 +46,7 @@ const reclaimOne = (s: ShadowState): boolean => {
   return false
 }
 
-/** Frees up to `pages` pages and lets all TLBs forget them, for their frames get other uses. */
+/** Frees up to `pages` pages and lets all TLBs forget them, so that their frames can get other uses. */
 export const reclaimPages = (s: ShadowState, pages: number): number => {
   let freed = 0
   while (freed < pages && reclaimOne(s)) freed++
@@ -74,7 +74,5 @@ export const obtainFrame = (s: ShadowState): number => {
     reclaimPages(s, BATCH)
     hfn = takeFrame(s)
   }
-  // A frame that a zapped page had may be the one: no TLB may remember it.
-  s.flushIfPending()
   return hfn
 }

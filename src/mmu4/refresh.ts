@@ -1,5 +1,6 @@
 import { A, D, ENTRIES, ENTRY_BYTES, frameOf, FRAMES_PER_ENTRY, mapsPage, P, reservedLo } from "./entries.ts"
 import { mayWrite } from "./protect.ts"
+import { readGuestEntry } from "./guestEntry.ts"
 import { accessBelow, directRole, levelOf, ROLE_USER, ROLE_W, ROLE_X, tableRole, visible } from "./roles.ts"
 import { dropEntry, setLeaf } from "./spte.ts"
 import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
@@ -51,8 +52,9 @@ export const refreshEntry = (s: ShadowState, sp: number, index: number, prefetch
   const level = levelOf(role)
   if (info === 0 && !(prefetch && level === 1)) return
   const at = s.hostFrame(s.pageGfn[sp]!) * 4096 + index * ENTRY_BYTES
-  const lo = s.memory.read32(at)
-  const hi = s.memory.read32(at + 4)
+  readGuestEntry(s, at)
+  const lo = s.guestLo
+  const hi = s.guestHi
   const targetBefore = s.entryTarget[id]!
   const userView = (role & ROLE_USER) !== 0
   const usable =
@@ -77,4 +79,13 @@ export const refreshEntry = (s: ShadowState, sp: number, index: number, prefetch
     dropEntry(s, id)
   }
   if (s.entryInfo[id] !== info || s.entryTarget[id] !== targetBefore) s.stats.refreshed++
+}
+
+/** Refreshes all sptes of a page that shadows a guest table. */
+export const refreshTable = (s: ShadowState, sp: number): void => {
+  for (let i = 0, seen = 0, used = s.pageUsed[sp]!; seen < used && i < ENTRIES; i++) {
+    if (s.entryInfo[sp * ENTRIES + i] === 0) continue
+    seen++
+    refreshEntry(s, sp, i, false)
+  }
 }

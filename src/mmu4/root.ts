@@ -33,6 +33,16 @@ export const ensureRoot = (s: ShadowState, v: VcpuState, userView: boolean): num
   return sp
 }
 
+/**
+ * The root that was handed out last, if it still is the one; -1: `handOut` has to look. Good without the lock: only this
+ * virtual CPU's thread changes what is asked here, but for PAGE_DEAD, and a root that dies now might as well have died
+ * after the answer: it is pinned, and empty.
+ */
+export const handedOut = (s: ShadowState, v: VcpuState, userView: boolean): number => {
+  const sp = currentRoot(s, v, userView)
+  return sp >= 0 && v.handed[userView ? 1 : 0] === sp ? s.pageHfn[sp]! * 4096 : -1
+}
+
 /** See VcpuMmu.rootFor. */
 export const handOut = (s: ShadowState, v: VcpuState, userView: boolean): number => {
   const view = userView ? 1 : 0

@@ -41,9 +41,7 @@ export const clearUnsync = (s: ShadowState, sp: number): void => {
 }
 
 const release = (s: ShadowState, sp: number): void => {
-  const hfn = s.pageHfn[sp]!
-  if (s.reserveCount < s.reserve.length) s.reserve[s.reserveCount++] = hfn
-  else s.allocator.free(hfn)
+  s.released[s.releasedCount++] = s.pageHfn[sp]!
   s.pageFlags[sp] = 0
   s.freeSlots[s.freeSlotCount++] = sp
   s.stats.alive[levelOf(s.pageRole[sp]!)]!--

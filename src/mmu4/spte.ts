@@ -7,8 +7,10 @@ import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./s
  * The only writer of shadow tables (but for the host's slots in a new root). Every change goes to memory, to the columns
  * and to the reverse maps together, and everything that takes rights away asks for a TLB flush.
  *
- * An entry in memory is written so that a processor that walks meanwhile never sees half of it: P is set last and
- * cleared first (the walk reads 64 bits at once; the halves are written one after the other).
+ * An entry in memory is written so that a processor that walks meanwhile never sees half of it: P is cleared first and set
+ * last, each by an atomic operation, which also keeps the order of the stores around it. The walk reads 64 bits at once, and
+ * sets A or D by an exchange of 64 bits, which fails if the entry is not any more what the walk saw: so it neither
+ * brings a dropped entry back nor gets lost.
  */
 
 /** Bits of an spte that refers to a table: everything is allowed, the leaf decides. A is for the processor to set. */
@@ -21,11 +23,23 @@ export const levelOfEntry = (s: ShadowState, id: number): number => levelOf(s.pa
 export const addressOf = (s: ShadowState, id: number): number =>
   s.pageHfn[pageOf(id)]! * FRAME_BYTES + (id % ENTRIES) * ENTRY_BYTES
 
+/** Changes bits of an entry's low half, atomically: the processors may be setting flags in it. */
+export const changeLow = (s: ShadowState, at: number, clear: number, set: number): void => {
+  let expected = s.memory.read32(at)
+  for (;;) {
+    const seen = s.memory.compareExchange32(at, expected, ((expected & ~clear) | set) >>> 0)
+    if (seen === expected) return
+    expected = seen
+  }
+}
+
+const ALL = 0xffffffff
+
 const store = (s: ShadowState, id: number, hfn: number, lo: number, hi: number): void => {
   const at = addressOf(s, id)
-  s.memory.write32(at, 0)
+  if (s.memory.read32(at) !== 0) changeLow(s, at, ALL, 0)
   s.memory.write32(at + 4, (Math.floor(hfn / 0x100000) | hi) >>> 0)
-  s.memory.write32(at, ((hfn << 12) | lo) >>> 0)
+  changeLow(s, at, ALL, (hfn << 12) | lo)
 }
 
 /** Removes whatever is there. */
@@ -36,7 +50,7 @@ export const dropEntry = (s: ShadowState, id: number): void => {
   const list = (info & ENTRY_TABLE) !== 0 ? parentList(s, target) : leafList(s, target, levelOfEntry(s, id))
   listRemove(s, list, id)
   const at = addressOf(s, id)
-  s.memory.write32(at, 0)
+  changeLow(s, at, ALL, 0)
   s.memory.write32(at + 4, 0)
   s.entryInfo[id] = 0
   s.pageUsed[pageOf(id)]!--
@@ -79,15 +93,7 @@ export const setLeaf = (s: ShadowState, id: number, gfn: number, hfn: number, ri
 export const denyWrite = (s: ShadowState, id: number): void => {
   if ((s.entryInfo[id]! & ENTRY_W) === 0) return
   s.entryInfo[id]! &= ~ENTRY_W
-  const at = addressOf(s, id)
-  const lo = s.memory.read32(at)
-  // The processor may be setting A meanwhile; D cannot come, it is there.
-  let expected = lo
-  for (;;) {
-    const seen = s.memory.compareExchange32(at, expected, (expected & ~(RW | D)) >>> 0)
-    if (seen === expected) break
-    expected = seen
-  }
+  changeLow(s, addressOf(s, id), RW | D, 0)
   s.flushPending = true
 }
 

@@ -1,4 +1,5 @@
-import { ENTRIES, HUGE_FRAMES, reservedHi } from "./entries.ts"
+import { Mutex } from "../machine/shared.ts"
+import { ENTRIES, HUGE_FRAMES, LEVELS, reservedHi } from "./entries.ts"
 import {
   BadMmuConfig,
   minimumShadowPages,
@@ -11,12 +12,16 @@ import {
   type TlbFlusher,
 } from "./interface.ts"
 import { MAX_VCPUS } from "./roles.ts"
+import { MmuScalars } from "./scalars.ts"
 import { newStats } from "./stats.ts"
 import { VcpuState } from "./vcpuState.ts"
 
 /*
  * Everything that the shadow MMU of one guest remembers beside the shadow tables themselves, as columns of typed arrays
  * made once. A shadow page is a slot number `sp` below the limit; an spte is `sp * 512 + index`, called `id`.
+ *
+ * The arrays are a SharedHeap's: every thread that runs a virtual CPU of the guest has a ShadowState of its own over the same
+ * arrays, and whoever holds `mutex` may look and change. What is not in the heap is configuration, or scratch of one call.
  *
  * The columns about sptes repeat what the tables in memory say, so that no decision reads a table back: what the
  * processor changes there (accessed, dirty) is a hint for reclaim and nothing else.
@@ -42,13 +47,15 @@ export const ENTRY_X = 8
 const defaultLimit = (frames: number, vcpus: number): number =>
   Math.max(minimumShadowPages(vcpus), Math.min(8192, Math.max(256, frames >>> 4)))
 
-export class ShadowState {
+export class ShadowState extends MmuScalars {
+  /** Held in every call from outside (index.ts, vcpu.ts). */
+  readonly mutex: Mutex
   readonly memory: PhysicalMemory
   readonly frames: GuestFrames
   readonly allocator: FrameAllocator
   readonly flushers: readonly TlbFlusher[]
   readonly host: HostEntries
-  readonly stats: MmuStats = newStats()
+  readonly stats: MmuStats
   readonly limit: number
   readonly frameCount: number
   /** 2 MiB blocks of guest memory; the last may be partial. */
@@ -82,14 +89,12 @@ export class ShadowState {
   /** Age list: neighbours + 1; head newest, tail oldest. */
   readonly newer: Int32Array
   readonly older: Int32Array
-  newest = 0
-  oldest = 0
 
   readonly freeSlots: Int32Array
-  freeSlotCount: number
   /** Frames set aside at the start, so that the least number of shadow pages can always be had. */
   readonly reserve: Int32Array
-  reserveCount = 0
+  /** Frames of freed pages that processors may still be walking: others may have them after the next flush. */
+  readonly released: Int32Array
 
   // sptes, by id.
   readonly entryInfo: Uint8Array
@@ -107,15 +112,13 @@ export class ShadowState {
   readonly contiguity: Uint8Array
 
   readonly unsyncPages: Int32Array
-  unsyncCount = 0
-  /** Pages of an earlier generation are obsolete: not to be found, zapped when met. */
-  generation = 1
-  /** Number of the fault being resolved: pages stamped with it are not reclaimed. */
-  stamp = 0
+
+  // Scratch.
   /** The fault being resolved has linked a table: entries were missing above the last one. */
   linked = false
-  /** An spte was removed or narrowed: no processor's TLB is right until the flush that ends every call. */
-  flushPending = false
+  /** What readGuestEntry found. */
+  guestLo = 0
+  guestHi = 0
 
   constructor(config: ShadowMmuConfig) {
     const vcpus = config.flushers.length
@@ -132,6 +135,10 @@ export class ShadowState {
     if (!(Number.isInteger(bits) && bits >= 32 && bits <= 52))
       throw new BadMmuConfig(`physical addresses of ${bits} bits: 32 to 52 are possible`)
 
+    const { heap } = config
+    super(heap)
+    this.mutex = new Mutex(heap)
+    this.stats = newStats(heap)
     this.memory = config.memory
     this.frames = config.frames
     this.allocator = config.allocator
@@ -142,43 +149,51 @@ export class ShadowState {
     this.regionCount = Math.ceil(count / HUGE_FRAMES)
     this.reservedHi = reservedHi(bits)
     for (const slot of config.host.slots) this.hostSlot[slot] = 1
-    this.vcpus = config.flushers.map((_, i) => new VcpuState(i))
+    this.vcpus = config.flushers.map((_, i) => new VcpuState(heap, i))
 
-    this.pageHfn = new Int32Array(limit)
-    this.pageGfn = new Int32Array(limit)
-    this.pageRole = new Int32Array(limit)
-    this.pageFlags = new Uint8Array(limit)
-    this.pagePins = new Int32Array(limit)
-    this.pageGeneration = new Int32Array(limit)
-    this.pageFlood = new Uint8Array(limit)
-    this.pageUsed = new Int32Array(limit)
-    this.pageStamp = new Float64Array(limit)
-    this.pageUnsyncAt = new Int32Array(limit)
-    this.hashNext = new Int32Array(limit)
-    this.buckets = new Int32Array(2 ** Math.ceil(Math.log2(limit * 2)))
-    this.newer = new Int32Array(limit)
-    this.older = new Int32Array(limit)
-    this.freeSlots = new Int32Array(limit).map((_, i) => limit - 1 - i)
-    this.freeSlotCount = limit
-    this.entryInfo = new Uint8Array(limit * ENTRIES)
-    this.entryTarget = new Int32Array(limit * ENTRIES)
-    this.entryNext = new Int32Array(limit * ENTRIES)
-    this.entryPrev = new Int32Array(limit * ENTRIES)
-    this.listHead = new Int32Array(count + this.regionCount + limit)
-    this.tables = new Int32Array(count)
-    this.tablesInRegion = new Int32Array(this.regionCount)
-    this.contiguity = new Uint8Array(this.regionCount)
-    this.unsyncPages = new Int32Array(limit)
+    this.pageHfn = heap.i32(limit)
+    this.pageGfn = heap.i32(limit)
+    this.pageRole = heap.i32(limit)
+    this.pageFlags = heap.u8(limit)
+    this.pagePins = heap.i32(limit)
+    this.pageGeneration = heap.i32(limit)
+    this.pageFlood = heap.u8(limit)
+    this.pageUsed = heap.i32(limit)
+    this.pageStamp = heap.f64(limit)
+    this.pageUnsyncAt = heap.i32(limit)
+    this.hashNext = heap.i32(limit)
+    this.buckets = heap.i32(2 ** Math.ceil(Math.log2(limit * 2)))
+    this.newer = heap.i32(limit)
+    this.older = heap.i32(limit)
+    this.freeSlots = heap.i32(limit)
+    this.entryInfo = heap.u8(limit * ENTRIES)
+    this.entryTarget = heap.i32(limit * ENTRIES)
+    this.entryNext = heap.i32(limit * ENTRIES)
+    this.entryPrev = heap.i32(limit * ENTRIES)
+    this.listHead = heap.i32(count + this.regionCount + limit)
+    this.tables = heap.i32(count)
+    this.tablesInRegion = heap.i32(this.regionCount)
+    this.contiguity = heap.u8(this.regionCount)
+    this.unsyncPages = heap.i32(limit)
 
-    const least = minimumShadowPages(vcpus)
-    this.reserve = new Int32Array(least)
-    while (this.reserveCount < least) {
-      const hfn = config.allocator.alloc()
+    this.reserve = heap.i32(minimumShadowPages(vcpus))
+    // A call makes no more than LEVELS pages; all others can be freed in it.
+    this.released = heap.i32(limit + LEVELS)
+    if (heap.fresh) this.initialize()
+  }
+
+  /** Once for a guest: later threads find all this in the heap. */
+  private initialize(): void {
+    const { allocator, freeSlots, reserve } = this
+    for (let i = 0; i < freeSlots.length; i++) freeSlots[i] = freeSlots.length - 1 - i
+    this.freeSlotCount = freeSlots.length
+    while (this.reserveCount < reserve.length) {
+      const hfn = allocator.alloc()
       if (hfn < 0) {
-        while (this.reserveCount > 0) config.allocator.free(this.reserve[--this.reserveCount]!)
-        throw new BadMmuConfig(`the host has no ${least} frames for shadow page tables`)
+        while (this.reserveCount > 0) allocator.free(reserve[--this.reserveCount]!)
+        throw new BadMmuConfig(`the host has no ${reserve.length} frames for shadow page tables`)
       }
-      this.reserve[this.reserveCount++] = hfn
+      reserve[this.reserveCount++] = hfn
     }
   }
 
@@ -192,12 +207,21 @@ export class ShadowState {
     return this.frames.gfnToHfn(Math.floor(gpa / 4096)) * 4096 + (gpa % 4096)
   }
 
-  /** Flushes all processors' TLBs if something was removed or narrowed. */
+  /**
+   * Flushes all processors' TLBs if something was removed or narrowed. Only then, when no processor walks them any more, go
+   * the frames of freed pages where others may have them.
+   */
   flushIfPending(): void {
-    if (!this.flushPending) return
-    this.flushPending = false
-    this.stats.tlbFlushes++
-    for (let i = 0; i < this.flushers.length; i++) this.flushers[i]!.flushAll()
+    if (this.flushPending) {
+      this.flushPending = false
+      this.stats.tlbFlushes++
+      for (let i = 0; i < this.flushers.length; i++) this.flushers[i]!.flushAll()
+    }
+    while (this.releasedCount > 0) {
+      const hfn = this.released[--this.releasedCount]!
+      if (this.reserveCount < this.reserve.length) this.reserve[this.reserveCount++] = hfn
+      else this.allocator.free(hfn)
+    }
   }
 
   /** Whether some virtual CPU uses this frame as its PML4. */

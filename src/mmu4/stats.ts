@@ -1,22 +1,28 @@
+import type { SharedHeap } from "../machine/shared.ts"
 import { LEVELS } from "./entries.ts"
 import type { MmuStats } from "./interface.ts"
 
-/** A fresh set of counters. */
-export const newStats = (): MmuStats => ({
-  shadowFaults: { fill: 0, dirty: 0, unsync: 0, emulate: 0, guest: 0, mmio: 0, spurious: 0, kill: 0 },
-  alive: new Int32Array(LEVELS + 1),
-  allocated: new Int32Array(LEVELS + 1),
-  reclaimed: new Int32Array(LEVELS + 1),
-  resyncs: 0,
-  refreshed: 0,
-  zaps: 0,
-  floods: 0,
-  zapAlls: 0,
-  writeProtects: 0,
-  huge: 0,
-  split: 0,
-  newRoots: 0,
-  flushes: 0,
-  flushAddresses: 0,
-  tlbFlushes: 0,
-})
+const FAULTS = ["fill", "dirty", "unsync", "emulate", "guest", "mmio", "spurious", "kill"] as const
+const EVENTS = [
+  ...["resyncs", "refreshed", "zaps", "floods", "zapAlls", "writeProtects", "huge", "split"],
+  ...["newRoots", "flushes", "flushAddresses", "tlbFlushes"],
+]
+
+/** An object whose properties are cells of a shared array, by name. */
+const counters = (heap: SharedHeap, names: readonly string[]): object => {
+  const cells = heap.f64(names.length)
+  const named = {}
+  names.forEach((name, i) =>
+    Object.defineProperty(named, name, { enumerable: true, get: () => cells[i]!, set: (n: number) => (cells[i] = n) }),
+  )
+  return named
+}
+
+/** The counters of a guest; fresh ones are zero. */
+export const newStats = (heap: SharedHeap): MmuStats =>
+  Object.assign(counters(heap, EVENTS), {
+    shadowFaults: counters(heap, FAULTS),
+    alive: heap.i32(LEVELS + 1),
+    allocated: heap.i32(LEVELS + 1),
+    reclaimed: heap.i32(LEVELS + 1),
+  }) as MmuStats

@@ -1,7 +1,6 @@
-import { ENTRIES } from "./entries.ts"
 import { chainNext, chainOf } from "./hash.ts"
 import { writeProtect } from "./protect.ts"
-import { refreshEntry } from "./refresh.ts"
+import { refreshTable } from "./refresh.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { clearUnsync, zapPage } from "./shadowPage.ts"
 import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
@@ -37,11 +36,7 @@ export const makeUnsync = (s: ShadowState, gfn: number): boolean => {
 
 const resync = (s: ShadowState, sp: number): void => {
   s.stats.resyncs++
-  for (let i = 0, seen = 0, used = s.pageUsed[sp]!; seen < used && i < ENTRIES; i++) {
-    if (s.entryInfo[sp * ENTRIES + i] === 0) continue
-    seen++
-    refreshEntry(s, sp, i, false)
-  }
+  refreshTable(s, sp)
 }
 
 /**

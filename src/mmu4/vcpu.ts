@@ -1,12 +1,12 @@
 import { badTable, pageFault, translate } from "./fault.ts"
 import { flushAddress, flushTlb } from "./flush.ts"
 import { FIXED, type FaultResult, type VcpuMmu } from "./interface.ts"
-import { handOut } from "./root.ts"
+import { handedOut, handOut } from "./root.ts"
 import type { ShadowState } from "./state.ts"
 import { closeWindow, openWindow } from "./window.ts"
 import type { VcpuState } from "./vcpuState.ts"
 
-/** One virtual CPU's side of the MMU. */
+/** One virtual CPU's side of the MMU: each call is made with the guest's lock held. */
 export class ShadowVcpu implements VcpuMmu {
   private readonly s: ShadowState
   private readonly v: VcpuState
@@ -25,48 +25,104 @@ export class ShadowVcpu implements VcpuMmu {
   }
 
   newRoot(pgdGpa: number): FaultResult {
-    const gfn = Math.floor(pgdGpa / 4096)
-    if (!(gfn >= 0) || this.s.hostFrame(gfn) < 0) return badTable(this.s, this.v.result, gfn)
-    this.s.stats.newRoots++
-    this.v.linear = false
-    this.v.pgdGfn = gfn
-    flushTlb(this.s, this.v)
-    return this.v.result.set(FIXED, 0, pgdGpa)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      const gfn = Math.floor(pgdGpa / 4096)
+      if (!(gfn >= 0) || s.hostFrame(gfn) < 0) return badTable(s, v.result, gfn)
+      s.stats.newRoots++
+      v.linear = false
+      v.pgdGfn = gfn
+      flushTlb(s, v)
+      return v.result.set(FIXED, 0, pgdGpa)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   linear(): void {
-    this.v.linear = true
-    this.v.pgdGfn = 0
-    flushTlb(this.s, this.v)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      v.linear = true
+      v.pgdGfn = 0
+      flushTlb(s, v)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   rootFor(userView: boolean): number {
-    return handOut(this.s, this.v, userView)
+    const { s, v } = this
+    const root = handedOut(s, v, userView)
+    if (root >= 0) return root
+    s.mutex.lock()
+    try {
+      return handOut(s, v, userView)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult {
-    return pageFault(this.s, this.v, vpn, offset, error, userView)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      return pageFault(s, v, vpn, offset, error, userView)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
-    return translate(this.s, this.v, vpn, offset, access, userView)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      return translate(s, v, vpn, offset, access, userView)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   openWindow(vpn: number, userView: boolean): boolean {
-    return openWindow(this.s, this.v, vpn, userView)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      return openWindow(s, v, vpn, userView)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   closeWindow(): void {
-    closeWindow(this.s, this.v)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      closeWindow(s, v)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   flush(_global: boolean): void {
-    this.s.stats.flushes++
-    flushTlb(this.s, this.v)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      s.stats.flushes++
+      flushTlb(s, v)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 
   flushAddress(vpn: number): void {
-    this.s.stats.flushAddresses++
-    flushAddress(this.s, this.v, vpn)
+    const { s, v } = this
+    s.mutex.lock()
+    try {
+      s.stats.flushAddresses++
+      flushAddress(s, v, vpn)
+    } finally {
+      s.mutex.unlock()
+    }
   }
 }

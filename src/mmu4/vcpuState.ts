@@ -1,4 +1,5 @@
-import { ENTRIES, LEVELS } from "./entries.ts"
+import type { SharedHeap } from "../machine/shared.ts"
+import { LEVELS } from "./entries.ts"
 import { FIXED, type FaultKind, type FaultResult } from "./interface.ts"
 
 /** What a guest walk found; one for each virtual CPU, overwritten by the next walk (walk.ts). */
@@ -39,25 +40,58 @@ export class Result implements FaultResult {
   }
 }
 
-/** What the MMU knows of one virtual CPU. View 0 is the kernel's, 1 the user's. */
+/** Pages that one virtual CPU can have open for its next instruction: no instruction stores to more than two. */
+export const WINDOWS = 2
+
+const LINEAR = 0
+const PGD_GFN = 1
+const CURRENT = 2
+const HANDED = 4
+const WINDOW_GFN = 6
+const WINDOW_ID = WINDOW_GFN + WINDOWS
+const CELLS = WINDOW_ID + WINDOWS
+
+/**
+ * What the MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. View 0
+ * is the kernel's, 1 the user's.
+ */
 export class VcpuState {
   readonly index: number
-  linear = true
-  /** Frame of the guest's PML4; 0 in the linear view. */
-  pgdGfn = 0
+  private readonly cells: Int32Array
   /** Root that faults are resolved in, by view; -1: none. Pinned. */
-  readonly current = new Int32Array([-1, -1])
+  readonly current: Int32Array
   /** Root that `rootFor` returned last, by view: the processor may be running on it. Pinned. */
-  readonly handed = new Int32Array([-1, -1])
-  /** window.ts: the table that is open for one instruction, its spte, and its contents before and after; gfn -1: none. */
-  windowGfn = -1
-  windowId = 0
-  readonly windowBefore = new Uint32Array(ENTRIES * 2)
-  readonly windowAfter = new Uint32Array(ENTRIES * 2)
+  readonly handed: Int32Array
+  /** window.ts: the tables that are open for one instruction (-1: none), and the sptes that map them. */
+  readonly windowGfn: Int32Array
+  readonly windowId: Int32Array
   readonly walk = new GuestWalk()
   readonly result = new Result()
 
-  constructor(index: number) {
+  constructor(heap: SharedHeap, index: number) {
     this.index = index
+    this.cells = heap.i32(CELLS)
+    this.current = this.cells.subarray(CURRENT, CURRENT + 2)
+    this.handed = this.cells.subarray(HANDED, HANDED + 2)
+    this.windowGfn = this.cells.subarray(WINDOW_GFN, WINDOW_GFN + WINDOWS)
+    this.windowId = this.cells.subarray(WINDOW_ID, WINDOW_ID + WINDOWS)
+    if (!heap.fresh) return
+    this.linear = true
+    for (const none of [this.current, this.handed, this.windowGfn]) none.fill(-1)
+  }
+
+  get linear(): boolean {
+    return this.cells[LINEAR] !== 0
+  }
+  set linear(on: boolean) {
+    this.cells[LINEAR] = on ? 1 : 0
+  }
+
+  /** Frame of the guest's PML4; 0 in the linear view. */
+  get pgdGfn(): number {
+    return this.cells[PGD_GFN]!
+  }
+  set pgdGfn(gfn: number) {
+    this.cells[PGD_GFN] = gfn
   }
 }

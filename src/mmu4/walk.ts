@@ -1,5 +1,6 @@
 import { commitFlags } from "./accessedDirty.ts"
 import { ENTRY_BYTES, FRAMES_PER_ENTRY, frameOf, indexAt, mapsPage, P, reservedLo, US } from "./entries.ts"
+import { readGuestEntry } from "./guestEntry.ts"
 import {
   FIXED,
   GUEST_FAULT,
@@ -51,8 +52,9 @@ const readEntry = (s: ShadowState, w: GuestWalk, table: number, vpn: number, lev
   const offset = indexAt(vpn, level) * ENTRY_BYTES
   w.table[level] = table
   w.gpa[level] = table * 4096 + offset
-  w.lo[level] = s.memory.read32(hfn * 4096 + offset)
-  w.hi[level] = s.memory.read32(hfn * 4096 + offset + 4)
+  readGuestEntry(s, hfn * 4096 + offset)
+  w.lo[level] = s.guestLo
+  w.hi[level] = s.guestHi
   return true
 }
 
@@ -116,8 +118,9 @@ export const findEntry = (s: ShadowState, pgdGfn: number, vpn: number): number =
     if (hfn < 0 || (level === 4 && s.hostSlot[indexAt(vpn, 4)] !== 0)) return -1
     const offset = indexAt(vpn, level) * ENTRY_BYTES
     if (level === 1) return table * 4096 + offset
-    const lo = s.memory.read32(hfn * 4096 + offset)
-    const hi = s.memory.read32(hfn * 4096 + offset + 4)
+    readGuestEntry(s, hfn * 4096 + offset)
+    const lo = s.guestLo
+    const hi = s.guestHi
     if ((lo & P) === 0 || (lo & reservedLo(lo, level)) !== 0 || (hi & s.reservedHi) !== 0) return -1
     if (mapsPage(lo, level)) return table * 4096 + offset
     table = frameOf(lo, hi)

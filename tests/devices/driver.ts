@@ -1,4 +1,4 @@
-import { GuestMemory, PciBus, VirtioConsole, VirtioPci } from "../../src/devices/index.ts"
+import { GuestMemory, PciBus, VirtioConsole, type VirtioDevice, VirtioPci } from "../../src/devices/index.ts"
 import type { Ram } from "../../src/machine/ram.ts"
 import { Ram as RealRam } from "../../src/machine/ram.ts"
 import { COMMON_CFG, VIRTIO_CAP } from "../../src/devices/virtioPci.ts"
@@ -13,6 +13,9 @@ export const MEMORY = 1 << 20
 export const RINGS = 0x10000
 export const BUFFERS = 0x40000
 
+/** Address and length of each. */
+export type Buffers = ReadonlyArray<readonly [number, number]>
+
 export interface Queue {
   readonly index: number
   readonly size: number
@@ -22,14 +25,20 @@ export interface Queue {
   available: number
 }
 
-/** A PC's worth of PCI with one console, and a small driver that follows the virtio specification. */
+/** A console with a driver, and what was written to it. */
 export const makeConsole = (memoryBytes = MEMORY) => {
+  const written: number[] = []
+  const console = new VirtioConsole((bytes) => written.push(...bytes))
+  const output = () => new TextDecoder().decode(Uint8Array.from(written))
+  return { ...makeDriver(console, memoryBytes), console, output }
+}
+
+/** A PC's worth of PCI with one device, and a small driver that follows the virtio specification. */
+export const makeDriver = (device: VirtioDevice, memoryBytes = MEMORY) => {
   const ram = makeRam(memoryBytes)
   const irqs: Array<[number, boolean]> = []
-  const written: number[] = []
   const bus = new PciBus((line, level) => irqs.push([line, level]))
-  const console = new VirtioConsole((bytes) => written.push(...bytes))
-  const fn = new VirtioPci(console, new GuestMemory(ram, 0, memoryBytes))
+  const fn = new VirtioPci(device, new GuestMemory(ram, 0, memoryBytes))
   bus.plug(fn, 10)
 
   const config = (register: number, size = 4, slot = 1) => {
@@ -74,7 +83,7 @@ export const makeConsole = (memoryBytes = MEMORY) => {
     set("queueEnable", 1)
   }
   /** Steps 1 to 8 of section 3.1.1. */
-  const start = (low = 0, queues = [queue(0), queue(1)]) => {
+  const start = (low = 0, queues = device.queueSizes.map((_, i) => queue(i))) => {
     set("deviceStatus", 0)
     set("deviceStatus", 1)
     set("deviceStatus", 3)
@@ -100,6 +109,15 @@ export const makeConsole = (memoryBytes = MEMORY) => {
     ram.write16(to + f.flags.offset, d.flags ?? 0)
     ram.write16(to + f.next.offset, d.next ?? 0)
   }
+  /** Writes a chain to descriptors `first`, `first` + 1...: buffers to read, then buffers to write. */
+  const chain = (q: Queue, first: number, readable: Buffers, writable: Buffers) => {
+    const all = [...readable.map((b) => [...b, 0] as const), ...writable.map((b) => [...b, 2] as const)]
+    all.forEach(([address, length, flags], i) => {
+      const last = i === all.length - 1
+      const next = (first + i + 1) % q.size
+      descriptor(q.descriptors, (first + i) % q.size, { address, length, flags: flags | (last ? 0 : 1), next })
+    })
+  }
   /** Offers the chain that begins at descriptor `head`. */
   const offer = (q: Queue, head: number) => {
     ram.write16(q.driver + VIRTQ_AVAIL.size + 2 * (q.available % q.size), head)
@@ -115,9 +133,8 @@ export const makeConsole = (memoryBytes = MEMORY) => {
   const isr = () => bus.mmioRead(at(3), 1)
   const text = (address: number, s: string) => ram.copyIn(address, new TextEncoder().encode(s))
   const readText = (address: number, length: number) => new TextDecoder().decode(ram.copyOut(address, length))
-  const output = () => new TextDecoder().decode(Uint8Array.from(written))
   return {
-    ram, bus, console, irqs, config, setConfig, structures, bar, at, get, set, setAddress, queue, enable, start,
-    descriptor, offer, notify, usedIndex, used, isr, text, readText, output,
+    ram, bus, fn, irqs, config, setConfig, structures, bar, at, get, set, setAddress, queue, enable, start,
+    descriptor, chain, offer, notify, usedIndex, used, isr, text, readText,
   } // prettier-ignore
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { SharedHeap } from "../../src/machine/shared.ts"
 import { BadMmuConfig, createShadowMmu, minimumShadowPages } from "../../src/mmu4/index.ts"
 import { at, D, entryOf, Guest, P, PD, PDPT, PML4, PS, PT, U, W } from "./guest.ts"
 import { check } from "./invariants.ts"
@@ -39,6 +40,7 @@ describe("a large page of the guest", () => {
     const { memory } = new World()
     const allocator = new TestAllocator(100)
     const mmu = createShadowMmu({
+      heap: SharedHeap.create(),
       memory,
       frames: { count: 512, gfnToHfn: (gfn) => 1000 + gfn },
       allocator,
@@ -263,6 +265,7 @@ describe("configuration", () => {
     const { memory } = new World()
     return () =>
       createShadowMmu({
+        heap: SharedHeap.create(),
         memory,
         frames: { count: 16, gfnToHfn: () => -1 },
         allocator: new TestAllocator(100),

@@ -1,3 +1,4 @@
+import { SharedHeap } from "../../src/machine/shared.ts"
 import { createShadowMmu, type Mmu4 } from "../../src/mmu4/index.ts"
 import type { FrameAllocator, PhysicalMemory } from "../../src/mmu4/interface.ts"
 import { HOST_SLOT, type GuestMemory } from "./reference.ts"
@@ -220,6 +221,7 @@ export class World implements GuestMemory {
     this.allocator = new TestAllocator(options.shadowFrames ?? SHADOW_LAST - SHADOW_FIRST)
     this.hardware = Array.from({ length: options.vcpus ?? 1 }, () => new Hardware(this.memory))
     this.mmu = createShadowMmu({
+      heap: SharedHeap.create(),
       memory: this.memory,
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => gfnToHfn[gfn]! },
       allocator: this.allocator,

@@ -18,10 +18,14 @@ export class GuardedWrite {
     this.v = v
   }
 
-  /** Opens the page at `vpn`; if it is gone meanwhile, the instruction just faults again. */
-  begin(vpn: number): void {
+  /**
+   * Opens the page at `vpn`; if it is gone meanwhile, the instruction just faults again. `torn`: with the page that was open
+   * before, since the instruction's store lies across both.
+   */
+  begin(vpn: number, torn: boolean): void {
     const { registers, guest, userView } = this.v
     if (!guest.mmu.openWindow(vpn, userView)) return
+    if (torn && this.vpn !== vpn) guest.mmu.openWindow(this.vpn, userView)
     this.active = true
     this.vpn = vpn
     this.trapFlag = registers.flags & FLAG_TF

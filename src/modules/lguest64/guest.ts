@@ -1,5 +1,6 @@
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import { FIXED_SLOT } from "../../host/x86_64/layout.ts"
+import { SharedHeap } from "../../machine/shared.ts"
 import { createShadowMmu, type ShadowMmu, type VcpuMmu } from "../../mmu4/index.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { GuestIdt } from "./idt.ts"
@@ -43,6 +44,7 @@ export class Guest64 {
     const { ram, frames } = host.kernel
     const first = config.base / 4096
     this.shadow = createShadowMmu({
+      heap: SharedHeap.create(),
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => (gfn < config.bytes / 4096 ? first + gfn : -1) },
       allocator: { alloc: () => frames.alloc(), free: (hfn) => frames.release(hfn) },

@@ -243,9 +243,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
         this.forward(PAGE_FAULT, result.gpa)
         return
       case EMULATE:
-        // With one window open it would need another: the two would take turns for ever.
-        if (torn && this.guarded.vpn !== vpnOf(lo, hi)) kill("a store across two of its page tables")
-        this.guarded.begin(vpnOf(lo, hi))
+        this.guarded.begin(vpnOf(lo, hi), torn)
         return
       case KILL:
         kill(result.reason)
