@@ -120,7 +120,8 @@ export class Scheduler {
     table.previous[cpu] = NONE
     if (from !== NONE) {
       tasks.onCpu[from] = NONE
-      if (tasks.kind(from) !== "idle" && tasks.isRunnable(from)) this.place(from)
+      // It has had its turn here; elsewhere there may be nothing to do.
+      if (tasks.kind(from) !== "idle" && tasks.isRunnable(from)) this.place(from, false)
     }
     this.lock.unlock()
   }
@@ -169,7 +170,7 @@ export class Scheduler {
     this.lock.lock()
     if (!tasks.isFree(pid) && !tasks.isRunnable(pid)) {
       tasks.setRunnable(pid, true)
-      if (tasks.onCpu[pid] === NONE) this.place(pid)
+      if (tasks.onCpu[pid] === NONE) this.place(pid, true)
     }
     this.lock.unlock()
   }
@@ -182,8 +183,11 @@ export class Scheduler {
     this.lock.unlock()
   }
 
-  /** Finds a processor for a runnable task that is on none: an idle one, best where it ran last; else it has to wait its turn. */
-  private place(pid: number): void {
+  /**
+   * Finds a processor for a runnable task that is on none: an idle one, best where it ran last; else, if it may `preempt`,
+   * one that is busy; else it has to wait its turn.
+   */
+  private place(pid: number, preempt: boolean): void {
     const { tasks, table } = this
     const last = tasks.lastCpu[pid]!
     let chosen = this.isFreeFor(last, pid) ? last : NONE
@@ -191,7 +195,7 @@ export class Scheduler {
     if (chosen !== NONE) {
       table.claimed[chosen] = pid
       if (this.threaded && table.executor[chosen] === NONE) this.give(chosen, tasks.thread[pid]!)
-    } else chosen = this.busyFor(pid)
+    } else if (preempt) chosen = this.busyFor(pid)
     if (chosen === NONE) return
     this.requestReschedule(chosen)
     this.cpus[chosen]!.clock.kick()
@@ -216,8 +220,7 @@ export class Scheduler {
   release(cpu: number): boolean {
     const { table } = this
     this.lock.lock()
-    const idle =
-      this.cpus[cpu]!.asleep && table.current[cpu] === table.idle[cpu] && table.claimed[cpu] === NONE
+    const idle = this.cpus[cpu]!.asleep && table.current[cpu] === table.idle[cpu] && table.claimed[cpu] === NONE
     if (idle) {
       this.threadCpu[table.executor[cpu]!] = NONE
       table.executor[cpu] = NONE

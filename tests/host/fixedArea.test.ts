@@ -1,12 +1,15 @@
 import { describe, expect, it } from "vitest"
 import { FrameAllocator } from "../../src/host/frames.ts"
-import { GUEST_WORLD, HOST_WORLD, mapProcessor, mapVcpu } from "../../src/host/x86_64/fixedArea.ts"
+import { GUEST_WORLD, HOST_WORLD, mapProcessor, mapText, mapVcpu } from "../../src/host/x86_64/fixedArea.ts"
 import { mapDirect, newRoot, PTE_G, PTE_P, PTE_PS, PTE_U } from "../../src/host/x86_64/pageTables.ts"
 import * as L from "../../src/host/x86_64/layout.ts"
+import { SharedHeap } from "../../src/machine/shared.ts"
 import { Ram } from "../../src/machine/ram.ts"
 import { GUEST_BYTES, TestGuest, bootHost } from "../lguest64/guests.ts"
 
 const BYTES = 0x40_0000
+/** Any processor. */
+const CPU = 5
 
 /** Low halves of all entries that map pages, by virtual page number. */
 const leaves = (ram: Ram, table: number, level = 4, base = 0): Map<number, number> => {
@@ -24,15 +27,17 @@ const leaves = (ram: Ram, table: number, level = 4, base = 0): Map<number, numbe
 const make = () => {
   const memory = new WebAssembly.Memory({ initial: 65, maximum: 65, shared: true })
   const ram = new Ram(memory, 0x1_0000, BYTES, 0x1000)
-  const frames = new FrameAllocator(ram, 1, BYTES / 4096)
+  const frames = new FrameAllocator(ram, SharedHeap.create(), 1, BYTES / 4096)
   const take = (count: number) => Array.from({ length: count }, () => newRoot(frames))
   const [host, guest, descriptor, state] = take(4) as [number, number, number, number]
   const text = take(L.TEXT_PAGES)
   const pages = take(L.CPU_IST + 3)
   mapDirect(ram, frames, host, L.PAGE_OFFSET, BYTES)
-  mapProcessor(ram, frames, host, text, pages, HOST_WORLD)
+  mapText(ram, frames, host, text)
+  mapProcessor(ram, frames, host, CPU, pages, HOST_WORLD)
   mapVcpu(ram, frames, host, 3, descriptor, state, HOST_WORLD)
-  mapProcessor(ram, frames, guest, text, pages, GUEST_WORLD)
+  mapText(ram, frames, guest, text)
+  mapProcessor(ram, frames, guest, CPU, pages, GUEST_WORLD)
   mapVcpu(ram, frames, guest, 3, descriptor, state, GUEST_WORLD)
   return { host: leaves(ram, host), guest: leaves(ram, guest) }
 }
@@ -65,8 +70,8 @@ describe("the fixed area", () => {
     const before = kernel.processor.counters().invlpg
     b.run(kernel.now + 1000)
     a.run(kernel.now + 100_000_000)
-    const left = kernel.tasks.all().reduce((sum, task) => sum + (task.kind === "vcpu" ? task.switches : 0), 0)
-    const running = kernel.tasks.current.kind === "vcpu" ? 1 : 0
+    const left = kernel.tasks.list().reduce((sum, task) => sum + (task.kind === "vcpu" ? task.switches : 0), 0)
+    const running = kernel.current.kind === "vcpu" ? 1 : 0
     expect(left).toBeGreaterThan(5)
     expect(kernel.processor.counters().invlpg - before).toBe(left - running)
   })

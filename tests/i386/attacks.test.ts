@@ -106,7 +106,7 @@ describe("an event at each instruction of a round trip between two worlds", () =
   const nmi = (guest: TestGuest) => guest.hosted.kernel.processor.attend(ATT_NMI)
   rounds("an NMI", false, nmi)
   rounds("an NMI", true, nmi)
-  rounds("an interrupt of the host's", false, (guest) => guest.hosted.kernel.clock.kick())
+  rounds("an interrupt of the host's", false, (guest) => guest.hosted.kernel.cpu.clock.kick())
   rounds("an NMI, and an interrupt for the guest", false, (guest) => {
     guest.hosted.device.irq(0)
     nmi(guest)
@@ -125,7 +125,7 @@ describe("an NMI at each instruction of the host's own process", () => {
       const target = processor.instructions + count
       while (processor.instructions < target)
         if (kernel.drive(kernel.now + target - processor.instructions) === "idle") {
-          const next = kernel.clock.nextEvent(kernel.now)
+          const next = kernel.nextEvent()
           if (next === Infinity) throw new Error("the process is gone")
           processor.skip(Math.max(0, next - kernel.now))
         }
@@ -138,7 +138,7 @@ describe("an NMI at each instruction of the host's own process", () => {
       }
     }
     const RSI = 6
-    const { pid } = kernel.tasks.all().find((task) => task.kind === "process")!
+    const { pid } = kernel.tasks.list().find((task) => task.kind === "process")!
     let nmis = 0
     until(2)
     for (let steps = 0, over = false; !over; steps++) {

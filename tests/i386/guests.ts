@@ -68,7 +68,7 @@ export class TestGuest {
     const end = kernel.now + ns
     while (kernel.now < end)
       if (kernel.drive(end) === "idle")
-        kernel.processor.skip(Math.max(1, Math.min(end, kernel.clock.nextEvent(kernel.now)) - kernel.now))
+        kernel.processor.skip(Math.max(1, Math.min(end, kernel.nextEvent()) - kernel.now))
   }
 
   /** 32-bit word `index` of what the guest left in its results. */

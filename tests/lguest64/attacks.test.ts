@@ -322,7 +322,7 @@ describe("an event at each instruction of a round trip between two worlds", () =
   }
   rounds("an NMI", nmi)
   rounds("an interrupt of the host's", (guest) => {
-    guest.hosted.kernel.clock.kick()
+    guest.hosted.kernel.cpu.clock.kick()
     return 0
   })
   rounds("an NMI, and an interrupt for the guest", (guest) => {
@@ -341,7 +341,7 @@ describe("an NMI at each instruction of the host's own process", () => {
       const target = processor.instructions + count
       while (processor.instructions < target)
         if (kernel.drive(kernel.now + target - processor.instructions) === "idle") {
-          const next = kernel.clock.nextEvent(kernel.now)
+          const next = kernel.nextEvent()
           if (next === Infinity) throw new Error("the process is gone")
           processor.skip(Math.max(0, next - kernel.now))
         }
@@ -351,7 +351,7 @@ describe("an NMI at each instruction of the host's own process", () => {
       while (statistics.hostSystemCalls < calls || !inProcess()) step(1)
     }
     const RBX = 3
-    const { pid } = kernel.tasks.all().find((task) => task.kind === "process")!
+    const { pid } = kernel.tasks.list().find((task) => task.kind === "process")!
     let nmis = 0
     for (let steps = 0, over = false; !over; steps++) {
       const calls = statistics.hostSystemCalls

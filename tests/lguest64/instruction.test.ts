@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { isPortAccess, softwareInterrupt } from "../../src/modules/lguest64/instruction.ts"
+import { SharedHeap } from "../../src/machine/shared.ts"
 import { GuestIdt } from "../../src/modules/lguest64/idt.ts"
 import { sanitizedFlags } from "../../src/modules/lguest64/interrupts.ts"
 
@@ -33,7 +34,7 @@ describe("a guest's handlers", () => {
   })
 
   it("keep address, gate type and privilege", () => {
-    const idt = new GuestIdt()
+    const idt = new GuestIdt(SharedHeap.create())
     expect(idt.present(3)).toBe(false)
     idt.load(3, 0x12345678, 0xffffffff, 0x103)
     expect([idt.present(3), idt.isTrap(3), idt.isUser(3)]).toEqual([true, true, true])

@@ -9,13 +9,13 @@ import type { VirtualCpu64 } from "./virtualCpu.ts"
  */
 export class GuardedWrite {
   private readonly v: VirtualCpu64
-  private trapFlag = 0
-  active = false
-  /** The page that is open, or was last. */
-  vpn = -1
 
   constructor(v: VirtualCpu64) {
     this.v = v
+  }
+
+  get active(): boolean {
+    return this.v.words.guarding
   }
 
   /**
@@ -23,21 +23,22 @@ export class GuardedWrite {
    * before, since the instruction's store lies across both.
    */
   begin(vpn: number, torn: boolean): void {
-    const { registers, guest, userView } = this.v
-    if (!guest.mmu.openWindow(vpn, userView)) return
-    if (torn && this.vpn !== vpn) guest.mmu.openWindow(this.vpn, userView)
-    this.active = true
-    this.vpn = vpn
-    this.trapFlag = registers.flags & FLAG_TF
+    const { registers, mmu, words } = this.v
+    const { userView } = words
+    if (!mmu.openWindow(vpn, userView)) return
+    if (torn && words.openVpn !== vpn) mmu.openWindow(words.openVpn, userView)
+    words.guarding = true
+    words.openVpn = vpn
+    words.openFlags = registers.flags & FLAG_TF
     registers.setFlags(registers.flags | FLAG_TF)
   }
 
   /** Closes it again; whether the guest had asked for a single step itself. */
   end(): boolean {
-    const { registers, guest } = this.v
-    this.active = false
-    guest.mmu.closeWindow()
-    registers.setFlags((registers.flags & ~FLAG_TF) | this.trapFlag)
-    return this.trapFlag !== 0
+    const { registers, mmu, words } = this.v
+    words.guarding = false
+    mmu.closeWindow()
+    registers.setFlags((registers.flags & ~FLAG_TF) | words.openFlags)
+    return words.openFlags !== 0
   }
 }

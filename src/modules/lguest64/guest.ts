@@ -1,9 +1,10 @@
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import { FIXED_SLOT } from "../../host/x86_64/layout.ts"
-import { SharedHeap } from "../../machine/shared.ts"
-import { createShadowMmu, type ShadowMmu, type VcpuMmu } from "../../mmu4/index.ts"
+import type { SharedHeap } from "../../machine/shared.ts"
+import { createShadowMmu, type ShadowMmu } from "../../mmu4/index.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { GuestIdt } from "./idt.ts"
+import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
  * What belongs to a guest as a whole: its memory, its page tables' shadows, its handlers.
@@ -16,6 +17,8 @@ export interface Guest64Config {
   readonly bytes: number
   /** Wall clock at simulated time 0, milliseconds since 1970. */
   readonly startMs: number
+  /** Virtual CPUs that it may have. */
+  readonly vcpus: number
   /** The most shadow pages that it may have. */
   readonly shadowLimit: number
 }
@@ -26,34 +29,59 @@ const NS_PER_SECOND = 1_000_000_000
 export class Guest64 {
   readonly base: number
   readonly bytes: number
-  readonly idt = new GuestIdt()
-  readonly mmu: VcpuMmu
+  /** Which of the host's guests this is: what `HostKernel.enterGuest` and `shootDown` are told. */
+  readonly number: number
+  readonly idt: GuestIdt
   readonly shadow: ShadowMmu
-  /** SET_SYSCALL. */
-  syscallSet = false
-  syscallLo = 0
-  syscallHi = 0
+  /** All that there may be, up or not. */
+  readonly vcpus: VirtualCpu64[] = []
+  /** SET_SYSCALL: the handler's address, and whether there is one. */
+  private readonly syscall: Uint32Array
   private readonly host: HostX86_64
   private readonly startNs: number
 
-  constructor(host: HostX86_64, config: Guest64Config, pages: VcpuPages) {
+  constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config, pages: ReadonlyArray<VcpuPages>) {
     this.host = host
+    this.number = pages[0]!.slot
+    this.idt = new GuestIdt(heap)
+    this.syscall = heap.u32(3)
     this.base = config.base
     this.bytes = config.bytes
     this.startNs = config.startMs * 1e6
-    const { ram, frames } = host.kernel
+    const { kernel } = host
+    const { ram, frames } = kernel
+    // One call empties all processors of the guest, whichever virtual CPU they run.
+    const everybody = { flushAll: () => kernel.shootDown(this.number), flushPage: () => undefined }
+    const nobody = { flushAll: () => undefined, flushPage: () => undefined }
     const first = config.base / 4096
     this.shadow = createShadowMmu({
-      heap: SharedHeap.create(),
+      heap,
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => (gfn < config.bytes / 4096 ? first + gfn : -1) },
       allocator: { alloc: () => frames.alloc(), free: (hfn) => frames.release(hfn) },
-      // Every entry to a guest loads CR3, and no shadow entry is global: on one processor nothing stale survives.
-      flushers: [{ flushAll: () => undefined, flushPage: () => undefined }],
-      host: { slots: [FIXED_SLOT], entryLo: () => pages.fixedEntry, entryHi: () => 0 },
+      // Every entry to a guest loads CR3, and no shadow entry is global: who is out of the guest has nothing stale.
+      flushers: pages.map((_, vcpu) => (vcpu === 0 ? everybody : nobody)),
+      host: { slots: [FIXED_SLOT], entryLo: (_slot, vcpu) => pages[vcpu]!.fixedEntry, entryHi: () => 0 },
       limit: config.shadowLimit,
     })
-    this.mmu = this.shadow.vcpus[0]!
+  }
+
+  get syscallSet(): boolean {
+    return this.syscall[2] !== 0
+  }
+
+  get syscallLo(): number {
+    return this.syscall[0]!
+  }
+
+  get syscallHi(): number {
+    return this.syscall[1]!
+  }
+
+  setSyscall(lo: number, hi: number): void {
+    this.syscall[0] = lo
+    this.syscall[1] = hi
+    this.syscall[2] = 1
   }
 
   /** Writes the wall clock to a shared page. */

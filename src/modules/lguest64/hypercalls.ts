@@ -83,6 +83,12 @@ const setTable: HypercallFunction = (v, a) => {
   v.guest.shadow.entryChanged(gpa + 8 * index)
 }
 
+/** A virtual CPU that nothing can wake, or that has not been started. */
+const isDead = (v: VirtualCpu64): boolean =>
+  !v.up || (v.halted && v.sharedPa >= 0 && (v.shared(S.irqEnabled.offset) & FLAG_IF) === 0)
+const DEAD_ALONE = "HALT with interrupts off: nothing could ever wake it"
+const DEAD_TOGETHER = "HALT with interrupts off on every virtual CPU: nothing could ever wake any"
+
 const functions: Record<LhcallName, HypercallFunction> = {
   FLUSH_ASYNC: () => undefined,
 
@@ -104,9 +110,9 @@ const functions: Record<LhcallName, HypercallFunction> = {
     })
   },
 
-  NEW_PGTABLE: (v, a) => v.checked(v.guest.mmu.newRoot(table(v, a, 0))),
+  NEW_PGTABLE: (v, a) => v.checked(v.mmu.newRoot(table(v, a, 0))),
 
-  FLUSH_TLB: (v, a) => v.guest.mmu.flush(a.lo[0] !== 0),
+  FLUSH_TLB: (v, a) => v.mmu.flush(a.lo[0] !== 0),
 
   LOAD_IDT_ENTRY: (v, a) => {
     const vector = toNumber(a.lo[0]!, a.hi[0]!)
@@ -117,27 +123,24 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   SET_STACK: (v, a) => {
     canonical(a, 0)
-    v.kernelStackLo = a.lo[0]!
-    v.kernelStackHi = a.hi[0]!
+    v.words.kernelStackLo = a.lo[0]!
+    v.words.kernelStackHi = a.hi[0]!
   },
 
   TS: (v, a) => {
-    v.taskSwitched = a.lo[0] !== 0
+    v.words.taskSwitched = a.lo[0] !== 0
   },
 
   SET_CLOCKEVENT: (v, a) => {
     const { kernel } = v.host
     const delta = toNumber(a.lo[0]!, a.hi[0]!)
-    if (delta === 0) kernel.timers.cancel(v.clockEvent)
-    else kernel.timers.arm(v.clockEvent, kernel.now + delta)
-    kernel.rearm()
+    kernel.setTimer(v.task, delta === 0 ? Infinity : kernel.now + delta)
   },
 
   HALT: (v) => {
     if (waiting(v) !== 0) return
-    if (v.sharedPa >= 0 && (v.shared(S.irqEnabled.offset) & FLAG_IF) === 0)
-      kill("HALT with interrupts off: nothing could ever wake it")
-    v.halted = true
+    v.words.halted = true
+    if (v.guest.vcpus.every(isDead)) kill(v.guest.vcpus.length === 1 ? DEAD_ALONE : DEAD_TOGETHER)
   },
 
   SET_PMD: setTable,
@@ -159,9 +162,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   SET_SYSCALL: (v, a) => {
     canonical(a, 0)
-    v.guest.syscallLo = a.lo[0]!
-    v.guest.syscallHi = a.hi[0]!
-    v.guest.syscallSet = true
+    v.guest.setSyscall(a.lo[0]!, a.hi[0]!)
   },
 
   SET_BASE: (v, a) => {
@@ -185,16 +186,31 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   FLUSH_TLB_ADDR: (v, a) => {
     // INVLPG of a non-canonical address does nothing (SDM vol. 2).
-    if (isCanonical(a.hi[0]!)) v.guest.mmu.flushAddress(vpnOf(a.lo[0]!, a.hi[0]!))
+    if (isCanonical(a.hi[0]!)) v.mmu.flushAddress(vpnOf(a.lo[0]!, a.hi[0]!))
   },
 
-  VCPU_UP: (_v, a) => {
-    kill(`VCPU_UP of virtual CPU ${a.hex(0)}: this guest has one`)
+  VCPU_UP: (v, a) => {
+    const vcpu = v.guest.vcpus[toNumber(a.lo[0]!, a.hi[0]!)]
+    if (vcpu === undefined)
+      return kill(`VCPU_UP of virtual CPU ${a.hex(0)}: this guest may have ${v.guest.vcpus.length}`)
+    const shared = table(v, a, 1)
+    canonical(a, 2)
+    canonical(a, 3)
+    if (!vcpu.words.bringUp()) kill(`VCPU_UP of virtual CPU ${vcpu.index}, which is up`)
+    vcpu.start(v, shared, { lo: a.lo[2]!, hi: a.hi[2]! }, { lo: a.lo[3]!, hi: a.hi[3]! })
+    v.leave({ kind: "start", vcpu: vcpu.index })
   },
 
   SEND_IPI: (v, a) => {
-    if (a.lo[0] !== 1 || a.hi[0] !== 0) kill(`SEND_IPI to ${a.hex(0)}: this guest has virtual CPU 0 alone`)
-    v.pendingInterrupts |= 1 << IRQ_IPI
+    const { vcpus } = v.guest
+    const [mask] = a.lo as unknown as [number]
+    for (let i = 0; i < 32; i++) {
+      if (((mask >>> i) & 1) === 0) continue
+      const vcpu = vcpus[i]
+      if (vcpu?.up !== true) return kill(`SEND_IPI to virtual CPU ${i}, which is not up`)
+      vcpu.interrupt(IRQ_IPI)
+    }
+    if (a.hi[0] !== 0) kill(`SEND_IPI to ${a.hex(0)}: there are no such virtual CPUs`)
   },
 }
 
@@ -212,7 +228,7 @@ const perform = (v: VirtualCpu64, number: number): void => {
   kernel.statistics.hypercalls[number]!++
   if (kernel.log.hcall) {
     const a = v.args
-    const text = `${HYPERCALL_NAMES[number]} ${a.hex(0)} ${a.hex(1)} ${a.hex(2)} at ${v.registers.ripText()}`
+    const text = `${v.label}${HYPERCALL_NAMES[number]} ${a.hex(0)} ${a.hex(1)} ${a.hex(2)} at ${v.registers.ripText()}`
     kernel.log.line(kernel.now, "hcall", text)
   }
   f(v, v.args)
@@ -226,10 +242,10 @@ export const runAsynchronous = (v: VirtualCpu64): void => {
   if (v.sharedPa < 0) return
   const { ram, statistics } = v.host.kernel
   for (let n = 0; n < HCALL_RING_SIZE; n++) {
-    const i = v.nextAsync
+    const i = v.words.nextAsync
     const status = v.sharedPa + S.hcallStatus.offset + i
     if (ram.read8(status) !== HCALL_PENDING) return
-    v.nextAsync = (i + 1) % HCALL_RING_SIZE
+    v.words.nextAsync = (i + 1) % HCALL_RING_SIZE
     const call = v.sharedPa + S.hcalls.offset + i * 48
     const number = toNumber(ram.read32(call), ram.read32(call + 4))
     for (let k = 0; k < 5; k++) {

@@ -1,3 +1,4 @@
+import type { SharedHeap } from "../../machine/shared.ts"
 import { FIRST_EXTERNAL_VECTOR, LGUEST_IRQS } from "../../paravirt_ops/lguest64.ts"
 
 /*
@@ -12,9 +13,15 @@ const FLAG_DPL = 3
 const FLAG_TRAP_GATE = 0x100
 
 export class GuestIdt {
-  private readonly handlerLo = new Uint32Array(256)
-  private readonly handlerHi = new Uint32Array(256)
-  private readonly bits = new Uint8Array(256)
+  private readonly handlerLo: Uint32Array
+  private readonly handlerHi: Uint32Array
+  private readonly bits: Uint8Array
+
+  constructor(heap: SharedHeap) {
+    this.handlerLo = heap.u32(256)
+    this.handlerHi = heap.u32(256)
+    this.bits = heap.u8(256)
+  }
 
   /** Vectors that a guest may have handlers for: no NMI, double fault or machine check, which are the host's. */
   static allows(vector: number): boolean {

@@ -1,10 +1,9 @@
 import type { GuestSetup } from "../../host/devLguest.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import { RSI } from "../../machine/processor.ts"
-import { VCPU_STATE } from "../../vcpu/index.ts"
+import type { SharedHeap } from "../../machine/shared.ts"
 import { GuestDevice } from "../device.ts"
 import { Guest64, type Guest64Config } from "./guest.ts"
-import { sanitizedFlags } from "./interrupts.ts"
 import { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -12,32 +11,37 @@ import { VirtualCpu64 } from "./virtualCpu.ts"
  * functions for the VCPU descriptor (in the switcher's text) and two for the gates; everything else here is what those
  * four lead to. It trusts the host below it, and of a guest not one bit.
  */
+
+/** Where a virtual CPU's pages and task are; made by the first thread, found by the others. */
+const WHERE = 6
+
 export class Lguest64Device extends GuestDevice<VirtualCpu64> {
   readonly guest: Guest64
   private readonly host: HostX86_64
-  private readonly pages: VcpuPages
+  private readonly pages: ReadonlyArray<VcpuPages>
 
-  constructor(host: HostX86_64, config: Guest64Config) {
-    const pages = host.createVcpuPages(0, {
-      systemCall: host.symbol("lguest64_system_call"),
-      trap: host.symbol("lguest64_trap"),
+  constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config) {
+    const where = heap.f64(config.vcpus * WHERE)
+    for (let i = 0; heap.fresh && i < config.vcpus; i++) create(host, i, where.subarray(i * WHERE, (i + 1) * WHERE))
+    const pages = Array.from({ length: config.vcpus }, (_, i) => {
+      const [descriptor, state, fixedEntry, root, slot] = where.subarray(i * WHERE) as unknown as Pages
+      return { descriptor, state, fixedEntry, root, slot }
     })
-    const guest = new Guest64(host, config, pages)
-    super(host.kernel, new VirtualCpu64(guest, host, pages))
+    const guest = new Guest64(host, heap, config, pages)
+    pages.forEach((p, i) => {
+      const task = host.kernel.tasks.of(where[i * WHERE + WHERE - 1]!)
+      guest.vcpus.push(new VirtualCpu64(guest, host, heap, i, p, task))
+    })
+    super(host.kernel, guest.vcpus)
     this.host = host
     this.pages = pages
     this.guest = guest
   }
 
   override initialize({ entry, bootParams }: GuestSetup): void {
-    const { vcpu } = this
-    for (let i = 0; i < 16; i++) vcpu.registers.setGpr(i, 0, 0)
-    vcpu.registers.setGpr(RSI, bootParams, 0)
-    vcpu.registers.setRip(entry, 0)
-    vcpu.registers.setFlags(sanitizedFlags(0))
-    vcpu.registers.set(VCPU_STATE.fields.fsBase.offset, 0, 0)
-    vcpu.setView(false)
-    this.guest.mmu.linear()
+    const [first] = this.vcpus as [VirtualCpu64]
+    first.begin(entry)
+    first.registers.setGpr(RSI, bootParams, 0)
   }
 
   override written(gpa: number, bytes: number): void {
@@ -58,6 +62,17 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
 
   protected override release(): void {
     this.guest.shadow.destroy()
-    this.host.releaseVcpu(this.pages, this.vcpu.task)
+    this.vcpus.forEach((vcpu, i) => this.host.releaseVcpu(this.pages[i]!, vcpu.task))
   }
+}
+
+type Pages = readonly [number, number, number, number, number]
+
+const create = (host: HostX86_64, index: number, where: Float64Array): void => {
+  const pages = host.createVcpuPages(index, {
+    systemCall: host.symbol("lguest64_system_call"),
+    trap: host.symbol("lguest64_trap"),
+  })
+  const task = host.createVcpuTask(pages, `vcpu ${index}`)
+  where.set([pages.descriptor, pages.state, pages.fixedEntry, pages.root, pages.slot, task.pid])
 }

@@ -40,7 +40,7 @@ const visibleFlags = (v: VirtualCpu64): number =>
 
 /** Chooses the stack for an event: the one given by SET_STACK when a process is interrupted, else the current one. */
 const beginFrame = (v: VirtualCpu64): void => {
-  if (v.userView) v.frames.begin(v.kernelStackLo, v.kernelStackHi)
+  if (v.userView) v.frames.begin(v.words.kernelStackLo, v.words.kernelStackHi)
   else v.frames.begin(v.registers.rspLo, v.registers.rspHi)
 }
 
@@ -122,11 +122,13 @@ export const reflectSystemCall = (v: VirtualCpu64): void => {
 
 /** Virtual interrupts that wait and are not blocked by the guest. */
 export const waiting = (v: VirtualCpu64): number =>
-  v.sharedPa < 0 ? 0 : v.pendingInterrupts & ~v.shared(S.blockedInterrupts.offset)
+  v.sharedPa < 0 ? 0 : v.words.pendingInterrupts & ~v.shared(S.blockedInterrupts.offset)
+
+const interruptsOn = (v: VirtualCpu64): boolean => (v.shared(S.irqEnabled.offset) & FLAG_IF) !== 0
 
 /** Whether the guest may be interrupted where it is. */
 const interruptible = (v: VirtualCpu64): boolean => {
-  if ((v.shared(S.irqEnabled.offset) & FLAG_IF) === 0) return false
+  if (!interruptsOn(v)) return false
   if (v.userView) return true
   // Between setting the flag and the SYSCALL a hypercall must not be torn.
   if (v.shared(S.hypercallFlag.offset) !== 0) return false
@@ -142,11 +144,13 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   if (bits === 0) return
   if (!interruptible(v)) {
     v.setShared(S.irqPending.offset, 1)
+    // Where the guest itself has asked not to be interrupted it goes on, and calls when it is through.
+    if (interruptsOn(v)) v.words.halted = false
     return
   }
   const irq = 31 - Math.clz32(bits & -bits)
-  v.pendingInterrupts &= ~(1 << irq)
-  v.halted = false
+  v.words.lower(irq)
+  v.words.halted = false
   const { kernel } = v.host
   kernel.statistics.injectedInterrupts++
   if (kernel.log.int) kernel.log.line(kernel.now, "int", `inject irq ${irq} at ${v.registers.ripText()}`)

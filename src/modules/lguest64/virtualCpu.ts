@@ -1,8 +1,9 @@
-import { EMULATE, FIXED, type FaultResult, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "../../mmu4/index.ts"
+import { EMULATE, FIXED, type FaultResult, GUEST_FAULT, KILL, MMIO, PF_WRITE, type VcpuMmu } from "../../mmu4/index.ts"
+import { RDI } from "../../machine/processor.ts"
 import { CR2 } from "../../machine/core/state.ts"
 import type { Death, Pending } from "../../host/devLguest.ts"
 import type { Task, VcpuRunner } from "../../host/task.ts"
-import type { Timer } from "../../host/timers.ts"
+import type { SharedHeap } from "../../machine/shared.ts"
 import type { Ram } from "../../machine/ram.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import {
@@ -22,9 +23,10 @@ import { GuestRegisters, SYSCALL_EVENT, VCPU_STATE } from "../../vcpu/index.ts"
 import { GuestKill, kill } from "../death.ts"
 import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
+import { VcpuWords } from "./vcpuWords.ts"
 import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
 import { isEscape, isPortAccess, softwareInterrupt } from "./instruction.ts"
-import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags } from "./interrupts.ts"
+import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags, waiting } from "./interrupts.ts"
 import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
 
 const S = LGUEST_SHARED.fields
@@ -46,6 +48,12 @@ const OUTCOMES = ["fixed", "the guest's", "mmio", "guarded write", "kill"] as co
 const TSC_KHZ = 1_000_000
 const ABI_VERSION = 1
 
+/** A 64-bit address. */
+interface Halves {
+  readonly lo: number
+  readonly hi: number
+}
+
 /*
  * One virtual CPU of an lguest64 guest: what the module does at the two gates of its task. `prepare` makes the state page
  * fit to be entered; `event` looks at what it says afterwards. In between, machine code runs.
@@ -59,37 +67,50 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   readonly args = new HypercallArguments()
   /** Scratch for hypercall IRET. */
   readonly iretFrame = new Uint32Array(IRET_FRAME.size >>> 2)
-  readonly clockEvent: Timer
-  /** Which view of its page tables the guest runs in: the host's own record of "kernel or user". */
-  userView = false
-  /** Host-physical address of the shared page, -1 before LGUEST_INIT. */
-  sharedPa = -1
-  kernelStackLo = 0
-  kernelStackHi = 0
-  /** Virtual interrupts raised and not delivered. */
-  pendingInterrupts = 0
-  nextAsync = 0
-  halted = false
-  taskSwitched = false
+  readonly mmu: VcpuMmu
+  readonly index: number
+  /** Before a line of the log: which virtual CPU, where there are several. */
+  readonly label: string
+  readonly words: VcpuWords
   /** What the launcher's read has to return with; the guest does not run while it is set. */
   pending: Pending | undefined
-  private kernelGsLo = 0
-  private kernelGsHi = 0
-  private userGsLo = 0
-  private userGsHi = 0
   readonly guarded: GuardedWrite
   private readonly ram: Ram
 
-  constructor(guest: Guest64, host: HostX86_64, pages: VcpuPages) {
+  constructor(guest: Guest64, host: HostX86_64, heap: SharedHeap, index: number, pages: VcpuPages, task: Task) {
     const { ram } = host.kernel
     this.ram = ram
     this.guest = guest
     this.host = host
+    this.index = index
+    this.label = guest.shadow.vcpus.length > 1 ? `vcpu ${index} ` : ""
+    this.mmu = guest.shadow.vcpus[index]!
+    this.words = new VcpuWords(heap)
     this.registers = new GuestRegisters(ram, pages.state)
     this.frames = new EventFrames(ram, this)
-    this.task = host.createVcpuTask(pages, "vcpu 0", this)
     this.guarded = new GuardedWrite(this)
-    this.clockEvent = { at: Infinity, fire: () => this.interrupt(IRQ_TIMER) }
+    this.task = task
+    host.setRunner(task, this)
+  }
+
+  get up(): boolean {
+    return this.words.up
+  }
+
+  get halted(): boolean {
+    return this.words.halted
+  }
+
+  get pendingInterrupts(): number {
+    return this.words.pendingInterrupts
+  }
+
+  get userView(): boolean {
+    return this.words.userView
+  }
+
+  get sharedPa(): number {
+    return this.words.sharedPa
   }
 
   // --------------------------------------------------------------------------------------------------- the gates
@@ -103,23 +124,40 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   private ready(): boolean {
-    if (this.pending !== undefined) return this.sleep()
-    if (this.userView) runAsynchronous(this)
-    if (this.pendingInterrupts !== 0 && !this.guarded.active) {
-      runAsynchronous(this)
-      deliverInterrupts(this)
+    const { kernel } = this.host
+    const { words } = this
+    if (Atomics.load(kernel.pauseWords, 0) !== 0) {
+      kernel.asked = true
+      return false
     }
-    if (this.halted) return this.sleep()
+    if (this.pending !== undefined) return this.sleep()
+    if (words.userView) runAsynchronous(this)
+    this.deliverWaiting()
+    if (words.halted) {
+      this.sleep()
+      // Who raises an interrupt looks whether we sleep after that; so we look for interrupts after having gone to sleep.
+      if (waiting(this) === 0) return false
+      this.task.runnable = true
+      this.deliverWaiting()
+      if (words.halted) return this.sleep()
+    }
     if (!isCanonical(this.registers.ripHi)) this.returnNowhere()
     this.arm()
-    const root = this.guest.mmu.rootFor(this.userView)
+    const root = this.mmu.rootFor(words.userView)
     this.registers.set(STATE.cr3.offset, root, 0)
-    const { kernel } = this.host
+    kernel.enterGuest(this.guest.number)
     if (kernel.log.switch) {
-      const view = this.userView ? "user" : "kernel"
-      kernel.log.line(kernel.now, "switch", `enter ${view} at ${this.registers.ripText()} root 0x${root.toString(16)}`)
+      const view = words.userView ? "user" : "kernel"
+      const text = `${this.label}enter ${view} at ${this.registers.ripText()} root 0x${root.toString(16)}`
+      kernel.log.line(kernel.now, "switch", text)
     }
     return true
+  }
+
+  private deliverWaiting(): void {
+    if (this.words.pendingInterrupts === 0 || this.guarded.active) return
+    runAsynchronous(this)
+    deliverInterrupts(this)
   }
 
   /**
@@ -162,7 +200,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     const { kernel } = this.host
     const { statistics, log } = kernel
     if (log.switch)
-      log.line(kernel.now, "switch", `leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`)
+      log.line(
+        kernel.now,
+        "switch",
+        `${this.label}leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`,
+      )
     // Interrupts were handled by the host's own handler already.
     if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
     // Whatever else the instruction ran into, the page that was opened for it is closed first.
@@ -176,14 +218,18 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     if (log.int) {
       const at = this.registers.ripText()
       const code = log.instruction(this.instruction(), 64, at)
-      log.line(kernel.now, "int", `vector ${vector} error 0x${this.registers.error.toString(16)} at ${at}: ${code}`)
+      log.line(
+        kernel.now,
+        "int",
+        `${this.label}vector ${vector} error 0x${this.registers.error.toString(16)} at ${at}: ${code}`,
+      )
     }
     if (vector === PAGE_FAULT) this.pageFault(torn)
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
     else if ((vector === BREAKPOINT || vector === OVERFLOW) && this.userView && !this.guest.idt.isUser(vector))
       this.refuseSoftware(vector)
     // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.
-    else if (vector === INVALID_OPCODE && this.taskSwitched && isEscape(this.instruction()))
+    else if (vector === INVALID_OPCODE && this.words.taskSwitched && isEscape(this.instruction()))
       this.reflectTrap(DEVICE_NOT_AVAILABLE, 0)
     else this.reflectTrap(vector, this.registers.error)
   }
@@ -225,9 +271,13 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     const lo = processor.word(CR2)
     const hi = processor.word(CR2 + 4)
     const { error } = this.registers
-    const result = this.guest.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
+    const result = this.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
     if (log.mmu)
-      log.line(kernel.now, "mmu", `fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`)
+      log.line(
+        kernel.now,
+        "mmu",
+        `${this.label}fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`,
+      )
     switch (result.kind) {
       case FIXED:
         return
@@ -284,8 +334,12 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   // ------------------------------------------------------------------------------------------- the launcher's side
   /** Raises a virtual interrupt. */
   interrupt(irq: number): void {
-    this.pendingInterrupts |= 1 << irq
-    if (this.pending === undefined) this.host.kernel.wake(this.task)
+    this.words.raise(irq)
+    if (this.pending === undefined) this.host.kernel.notify(this.task)
+  }
+
+  timer(): void {
+    this.interrupt(IRQ_TIMER)
   }
 
   /** The launcher could not carry out an instruction: the guest gets an exception for it. */
@@ -301,14 +355,43 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   /** LGUEST_INIT. */
   initialize(gpa: number): void {
     const { ram, now } = this.host.kernel
-    this.sharedPa = this.guest.base + gpa
-    ram.write32(this.sharedPa + S.tscKhz.offset, TSC_KHZ)
-    ram.write32(this.sharedPa + S.vcpuIndex.offset, 0)
-    ram.write32(this.sharedPa + S.abiVersion.offset, ABI_VERSION)
-    ram.fill(this.sharedPa + S.hcallStatus.offset, HCALL_RING_SIZE, HCALL_FREE)
-    ram.write64(this.sharedPa + S.reservedStart.offset, HOST_START_LO, HOST_START_HI)
-    ram.write64(this.sharedPa + S.reservedEnd.offset, HOST_END_LO, HOST_END_HI)
-    this.guest.writeTime(this.sharedPa, now)
+    const pa = this.guest.base + gpa
+    ram.write32(pa + S.tscKhz.offset, TSC_KHZ)
+    ram.write32(pa + S.vcpuIndex.offset, this.index)
+    ram.write32(pa + S.vcpuCount.offset, this.guest.vcpus.length)
+    ram.write32(pa + S.abiVersion.offset, ABI_VERSION)
+    ram.fill(pa + S.hcallStatus.offset, HCALL_RING_SIZE, HCALL_FREE)
+    ram.write64(pa + S.reservedStart.offset, HOST_START_LO, HOST_START_HI)
+    ram.write64(pa + S.reservedEnd.offset, HOST_END_LO, HOST_END_HI)
+    this.guest.writeTime(pa, now)
+    this.words.sharedPa = pa
+  }
+
+  /** The guest's beginning, on its first virtual CPU: the linear view, all registers 0. */
+  begin(entry: number): void {
+    this.clear(entry, 0)
+    this.mmu.linear()
+    this.words.bringUp()
+  }
+
+  /** VCPU_UP by virtual CPU `by`: as the ABI says. */
+  start(by: VirtualCpu64, shared: number, entry: Halves, stack: Halves): void {
+    this.clear(entry.lo, entry.hi)
+    this.registers.setGpr(RDI, this.index, 0)
+    this.registers.setRsp(stack.lo, stack.hi)
+    this.initialize(shared)
+    this.setShared(S.irqEnabled.offset, 0)
+    if (by.mmu.isLinear) this.mmu.linear()
+    else by.checked(this.mmu.newRoot(by.mmu.pgd))
+    this.host.kernel.wake(this.task)
+  }
+
+  private clear(entryLo: number, entryHi: number): void {
+    for (let i = 0; i < 16; i++) this.registers.setGpr(i, 0, 0)
+    this.registers.setRip(entryLo, entryHi)
+    this.registers.setFlags(sanitizedFlags(0))
+    this.registers.set(STATE.fsBase.offset, 0, 0)
+    this.setView(false)
   }
 
   // ---------------------------------------------------------------------------------------------- the shared page
@@ -323,26 +406,27 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   // ---------------------------------------------------------------------------------------------------- the views
   /** Kernel or user: the GS base goes with the view; selectors and root are chosen at entry. */
   setView(user: boolean): void {
-    this.userView = user
-    if (user) this.registers.set(STATE.gsBase.offset, this.userGsLo, this.userGsHi)
-    else this.registers.set(STATE.gsBase.offset, this.kernelGsLo, this.kernelGsHi)
+    const { words } = this
+    words.userView = user
+    if (user) this.registers.set(STATE.gsBase.offset, words.userGsLo, words.userGsHi)
+    else this.registers.set(STATE.gsBase.offset, words.kernelGsLo, words.kernelGsHi)
   }
 
   setKernelGs(lo: number, hi: number): void {
-    this.kernelGsLo = lo
-    this.kernelGsHi = hi
+    this.words.kernelGsLo = lo
+    this.words.kernelGsHi = hi
     this.setView(this.userView)
   }
 
   setUserGs(lo: number, hi: number): void {
-    this.userGsLo = lo
-    this.userGsHi = hi
+    this.words.userGsLo = lo
+    this.words.userGsHi = hi
     this.setView(this.userView)
   }
 
   // ------------------------------------------------------------------------------------------------ guest memory
   kernelPage(vpn: number, write: boolean): number {
-    const result = this.guest.mmu.translate(vpn, 0, write ? PF_WRITE : 0, false)
+    const result = this.mmu.translate(vpn, 0, write ? PF_WRITE : 0, false)
     return result.kind === FIXED ? this.guest.base + result.gpa : -1
   }
 
