@@ -30,6 +30,11 @@ const program = Effect.gen(function* () {
     process.stdout.write(request.text)
     return 0
   }
+  if (request.kind === "report") {
+    const { report } = yield* Effect.promise(() => import("./report/index.ts"))
+    yield* report(request.options).pipe(Effect.provide(Files.layer))
+    return 0
+  }
   const { run } = yield* Effect.promise(() => import("./run.ts"))
   return yield* Effect.scoped(run(request.options)).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
 })
