@@ -286,11 +286,8 @@ export function stSys<T>(linear: u64, value: T, seg: u32 = SEG_DS): void {
   if (load<u32>(cpu, WATCH) != 0) watch(linear, sizeof<T>(), true);
 }
 
-/**
- * Sets `set` and clears `clear` in a 32-bit word in supervisor memory, as one step to whatever is LOCKed: the accessed and
- * busy flags of descriptors (SDM vol. 3, 8.1.2.1).
- */
-export function changeSys(linear: u64, set: u32, clear: u32): void {
+/** Sets or clears bits of a 32-bit word in supervisor memory, as one step to whatever is LOCKed. */
+function changeSys(linear: u64, set: u32, clear: u32): void {
   const address = translateAccess(linear, PF_WRITE, SEG_DS);
   if (address == 0 || (address & 3) != 0) {
     probeSys(linear, 4, true, SEG_DS);
@@ -304,6 +301,15 @@ export function changeSys(linear: u64, set: u32, clear: u32): void {
   if (clear != 0) atomic.and<u32>(address, ~clear);
   endShort();
   wrote(address);
+}
+
+/** The accessed and busy flags of descriptors (SDM vol. 3, 8.1.2.1). */
+export function orSys(linear: u64, bits: u32): void {
+  changeSys(linear, bits, 0);
+}
+
+export function clearSys(linear: u64, bits: u32): void {
+  changeSys(linear, 0, bits);
 }
 
 /**
