@@ -1,4 +1,4 @@
-import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
+import { EXIT_BUDGET, EXIT_DEBUG, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
@@ -178,6 +178,8 @@ export class HostKernel {
           return "idle"
         case EXIT_BUDGET:
           break
+        case EXIT_DEBUG: // whoever debugs looks at the processor himself
+          return "slice"
         case EXIT_SHUTDOWN:
           throw new HostPanic(`the host's processor shut down at 0x${processor.rip.toString(16)}`)
         default:
