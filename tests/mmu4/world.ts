@@ -43,9 +43,6 @@ export class TestMemory implements PhysicalMemory {
   read32(pa: number): number {
     return this.words[this.at(pa, 4)]!
   }
-  readWords(pa: number, to: Uint32Array): void {
-    to.set(this.words.subarray(this.at(pa, 4), this.at(pa, 4) + to.length))
-  }
   write32(pa: number, value: number): void {
     this.words[this.at(pa, 4)] = value
   }
