@@ -35,8 +35,11 @@ const program = Effect.gen(function* () {
     yield* report(request.options).pipe(Effect.provide(Files.layer))
     return 0
   }
-  const { run } = yield* Effect.promise(() => import("./run.ts"))
-  return yield* Effect.scoped(run(request.options)).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
+  const machines =
+    request.kind === "up"
+      ? (yield* Effect.promise(() => import("./up.ts"))).up(request.options)
+      : (yield* Effect.promise(() => import("./run.ts"))).run(request.options)
+  return yield* Effect.scoped(machines).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
 })
 
 const status = await Effect.runPromise(

@@ -252,6 +252,13 @@ const oneLine = (message: string): string =>
     .replace(/\s*\n\s*/g, " ")
     .trim()
 
+/** What `lguest64 run` without anything else would be. */
+export const defaultOptions = (): RunOptions => {
+  const request = Effect.runSync(parse("", ["run"]))
+  if (request.kind !== "run") throw new Error("`run` alone is a run")
+  return request.options
+}
+
 /** Parses the arguments that follow the program's name. */
 export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effect<Request, UsageError> =>
   Effect.suspend((): Effect.Effect<Request, UsageError> => {
