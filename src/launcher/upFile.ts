@@ -27,7 +27,7 @@ export interface UpGuest {
   readonly where: string
 }
 
-/** A number without dots of a guest's name in front of each line of it. */
+/** Stands before each line of the guest's output and input. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/
 const MOST_GUESTS = 16
 
@@ -96,6 +96,8 @@ const offsetOf = (document: Document, path: Path_): number => {
   return offset
 }
 
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ")
+
 const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** Schema's words for what has a clearer name here. */
@@ -126,13 +128,13 @@ export const parseUpFile = (
 
     const [error] = document.errors
     if (error !== undefined)
-      return Effect.fail(new BadConfig({ file, where: whereOf(error.pos[0], []), problem: error.message }))
+      return Effect.fail(new BadConfig({ file, where: whereOf(error.pos[0], []), problem: oneLine(error.message) }))
     let value: unknown
     try {
       value = document.toJS()
     } catch (thrown) {
       // Aliases that multiply.
-      return bad([], (thrown as Error).message)
+      return bad([], oneLine((thrown as Error).message))
     }
     // "a:" alone is a guest like any that says nothing.
     const given = (value as { guests?: Record<string, unknown> } | null)?.guests
