@@ -18,14 +18,14 @@ export const startFlat = (machine: Machine, { index, code, stack, cr3 }: FlatSta
   cpu.setWord(S.WAIT_SIPI, 0)
   cpu.setWord(S.ATTENTION, 0)
   cpu.setLong(S.CR0, 0x11n)
-  cpu.setSegment(S.SEG_CS, 0x08, 0n, 0xffffffff, 0xc09b00)
-  for (const segment of [S.SEG_ES, S.SEG_SS, S.SEG_DS]) cpu.setSegment(segment, 0x10, 0n, 0xffffffff, 0xc09300)
+  cpu.setSegment(S.SEG_CS, 0x10, 0n, 0xffffffff, 0xc09b00)
+  for (const segment of [S.SEG_ES, S.SEG_SS, S.SEG_DS]) cpu.setSegment(segment, 0x18, 0n, 0xffffffff, 0xc09300)
   if (cr3 !== undefined) {
     cpu.setLong(S.CR3, BigInt(cr3))
     cpu.setLong(S.CR4, 0x20n)
     cpu.setLong(S.MSR_EFER, 0x500n)
     cpu.setLong(S.CR0, 0x80000011n)
-    cpu.setSegment(S.SEG_CS, 0x08, 0n, 0xffffffff, 0xa09b00)
+    cpu.setSegment(S.SEG_CS, 0x10, 0n, 0xffffffff, 0xa09b00)
     cpu.flushTlb(true)
   }
   cpu.rip = BigInt(code)
