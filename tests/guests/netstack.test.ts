@@ -35,8 +35,10 @@ describe.skipIf(reason !== undefined)("puppy's network", () => {
   beforeAll(async () => {
     for (const folder of ["net", "include"]) mkdirSync(join(work, folder))
     const copy = (from: string, to: string) => copyFileSync(join(root, from), join(work, to))
-    for (const file of ["net.h", ...layers.map((layer) => `${layer}.c`)]) copy(`guests/puppy/net/${file}`, `net/${file}`)
-    for (const file of ["net.h", "errno.h", "types.h", "string.h"]) copy(`guests/puppy/include/${file}`, `include/${file}`)
+    for (const file of ["net.h", ...layers.map((layer) => `${layer}.c`)])
+      copy(`guests/puppy/net/${file}`, `net/${file}`)
+    for (const file of ["net.h", "errno.h", "types.h", "string.h"])
+      copy(`guests/puppy/include/${file}`, `include/${file}`)
     for (const file of filesUnder("tests/guests/net").filter((name) => name.endsWith(".h")))
       copy(file, `include/${file.slice("tests/guests/net/".length)}`)
     copy("tests/guests/net/harness.c", "harness.c")
