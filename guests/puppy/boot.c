@@ -6,11 +6,14 @@
 #include "fs.h"
 #include "printk.h"
 #include "proc.h"
+#include "random.h"
 #include "serial.h"
 
 extern ulong boot_params_pa;
 void pci_init(void);
 bool virtio_console_init(void);
+void virtio_rng_init(void);
+void net_init(void);
 void init_process(void);
 
 struct boot_info boot;
@@ -97,6 +100,9 @@ __attribute__((used, noreturn)) void start_kernel(void)
 		else
 			pr_warn("no console\n");
 	}
+	random_init();
+	virtio_rng_init();
+	net_init();
 	if (boot.initrd_size)
 		cpio_unpack(boot.initrd_start, boot.initrd_size);
 	/* The banner is out; from now on the console is the users', and the kernel speaks up only when it must. */

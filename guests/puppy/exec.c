@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "printk.h"
 #include "proc.h"
+#include "random.h"
 
 #define STACK_TOP (TASK_SIZE - PAGE_SIZE)
 #define STACK_SIZE (8 * MiB)
@@ -119,11 +120,11 @@ static long map_image(struct mm *mm, struct inode *inode, struct image *img)
 	return 0;
 }
 
-/* From the top: the strings, 16 random-looking bytes, then auxv, envp, argv and, at the stack pointer, argc. */
+/* From the top: the strings, 16 random bytes, then auxv, envp, argv and, at the stack pointer, argc. */
 static long build_stack(struct mm *mm, struct args *a, struct image *img, ulong *sp_out)
 {
 	ulong strings = (STACK_TOP - a->used) & ~15ul, random = strings - 16;
-	u64 seed[2] = { rdtsc() * 6364136223846793005ull + 1, now_ns() * 2862933555777941757ull + 3 };
+	u8 seed[16];
 	ulong auxv[] = {
 		AT_PHDR, img->phdr, AT_PHENT, sizeof(struct elf_segment), AT_PHNUM, img->header.phnum, AT_PAGESZ, PAGE_SIZE,
 		AT_ENTRY, img->header.entry, AT_UID, 0, AT_EUID, 0, AT_GID, 0, AT_EGID, 0, AT_SECURE, 0, AT_CLKTCK, HZ,
@@ -133,6 +134,7 @@ static long build_stack(struct mm *mm, struct args *a, struct image *img, ulong 
 	if (IS_ERROR(r))
 		return r;
 	vma_find(mm, STACK_TOP - 1)->stack = true;
+	random_bytes(seed, sizeof(seed));
 	ulong words = 1 + a->argc + 1 + a->envc + 1;
 	ulong sp = (random - sizeof(auxv) - words * sizeof(ulong)) & ~15ul, at = sp;
 	const char *s = a->buf;

@@ -305,14 +305,29 @@ long sys_getrusage(int who, long *out)
 
 /* ---- The machine ---- */
 
+static char host_name[65] = "puppy";
+
 long sys_uname(char *out)
 {
-	char names[6][65] = { "puppy", "puppy", "1.0" };
+	char names[6][65] = { "puppy", "", "1.0" };
 
+	strlcpy(names[1], host_name, 65);
 	snprintf(names[3], 65, "#1 %s", pv_ops.name);
 	strlcpy(names[4], sizeof(ulong) == 8 ? "x86_64" : "i686", 65);
 	strlcpy(names[5], "(none)", 65);
 	return copy_to_user(out, names, sizeof(names));
+}
+
+long sys_sethostname(const char *name, size_t n)
+{
+	char copy[sizeof(host_name)] = "";
+
+	if (n >= sizeof(copy))
+		return -EINVAL;
+	if (copy_from_user(copy, name, n))
+		return -EFAULT;
+	memcpy(host_name, copy, sizeof(copy));
+	return 0;
 }
 
 struct sysinfo {
@@ -392,24 +407,6 @@ long sys_reboot(u32 magic1, u32 magic2, u32 cmd, ulong arg)
 		return 0;
 	}
 	return -EINVAL;
-}
-
-long sys_getrandom(u8 *buf, ulong n, u32 flags)
-{
-	static u64 state;
-
-	(void)flags;
-	/* xorshift seeded by the clock: good for hash seeds, not for keys. */
-	for (ulong i = 0; i < n; i++) {
-		if (!state)
-			state = rdtsc() | 1;
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		if (put_user((u8)state, buf + i))
-			return i ? (long)i : -EFAULT;
-	}
-	return n;
 }
 
 /* Resource limits: the stack is 8 MiB, open files are NOFILE, the rest is what memory allows. */

@@ -152,6 +152,7 @@ static void finish_line(u16 c)
 	tty.in[tty.write++ % INPUT_SIZE] = c;
 	tty.lines_to = tty.write;
 	wake_all(&tty.wait);
+	poll_wake();
 }
 
 static void receive(u8 c)
@@ -268,6 +269,7 @@ static long set_termios(ulong arg, bool flush)
 	if (flush)
 		tty.read = tty.lines_to = tty.write;
 	wake_all(&tty.wait);
+	poll_wake();
 	spin_unlock_irqrestore(&tty.lock, flags);
 	return 0;
 }
@@ -302,4 +304,10 @@ static long tty_ioctl(struct file *f, ulong cmd, ulong arg)
 	return -ENOTTY;
 }
 
-const struct file_ops tty_fops = { .read = tty_read, .write = tty_write, .ioctl = tty_ioctl };
+static u32 tty_poll(struct file *f)
+{
+	(void)f;
+	return POLLOUT | POLLWRNORM | (tty.read != tty.lines_to ? POLLIN | POLLRDNORM : 0);
+}
+
+const struct file_ops tty_fops = { .read = tty_read, .write = tty_write, .ioctl = tty_ioctl, .poll = tty_poll };

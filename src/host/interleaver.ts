@@ -40,7 +40,8 @@ export class Interleaver {
       if (now >= limit) return "slice"
       // Short turns find more races than long ones, long ones are faster: the length's own order of magnitude is drawn.
       const longest = LONGEST_TURN >>> (2 * this.random(4))
-      if (turn(next, Math.min(limit, now + 1 + this.random(longest))) === "asked") return "asked"
+      const why = turn(next, Math.min(limit, now + 1 + this.random(longest)))
+      if (why === "asked" || why === "debug") return why
     }
   }
 

@@ -1,4 +1,4 @@
-import { EXIT_BUDGET, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
+import { DEBUG_LEFT, EXIT_BUDGET, EXIT_DEBUG, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
@@ -22,8 +22,11 @@ export class HostPanic extends Error {
   override readonly name = "HostPanic"
 }
 
-/** Why driving came to an end. `handed`: the processor is another thread's now. */
-export type Driven = "asked" | "idle" | "slice" | "handed"
+/**
+ * Why driving came to an end. `handed`: the processor is another thread's now. `debug`: whoever debugs looks at the processor
+ * himself.
+ */
+export type Driven = "asked" | "idle" | "slice" | "handed" | "debug"
 
 /** Time within which a task that has nothing to do gives up the processor. */
 const SWITCH_AWAY = 1000
@@ -114,6 +117,12 @@ export class HostKernel {
   }
 
   // ------------------------------------------------------------------------------------------------------------ tasks
+  /** The processor that a task is current on, if it is on one. */
+  processorOf(task: Task): Processor | undefined {
+    const cpu = this.tasks.onCpu[task.pid]!
+    return cpu !== NONE && this.cpuTable.current[cpu] === task.pid ? this.cpus[cpu]!.processor : undefined
+  }
+
   /** A task that does not run yet. */
   addTask(kind: TaskKind, name: string, pa: number): Task {
     return this.tasks.add(kind, name, pa)
@@ -291,7 +300,8 @@ export class HostKernel {
       if (reason === EXIT_GATE) {
         this.cpuTable.gate[cpu.index] = processor.exitDetail
         this.cpuTable.inGuest[cpu.index] = 0
-      } else if (reason !== EXIT_BUDGET) throw new HostPanic(`the processor stopped for reason ${reason}`)
+      } else if (reason === EXIT_DEBUG) processor.setLong(DEBUG_LEFT, processor.rip)
+      else if (reason !== EXIT_BUDGET) throw this.panic(processor, reason)
     }
   }
 
@@ -322,6 +332,7 @@ export class HostKernel {
         const reason = processor.run(Math.max(1, Math.min(limit, clock.nextEvent(now)) - now))
         if (reason === EXIT_BUDGET) continue
         if (reason === EXIT_HALT) return "idle"
+        if (reason === EXIT_DEBUG) return "debug"
         if (reason !== EXIT_GATE) throw this.panic(processor, reason)
         at = processor.exitDetail
         if (inGuest[cpu.index] !== 0) this.leftGuest(cpu.index)

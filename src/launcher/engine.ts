@@ -1,6 +1,8 @@
 import type { DevicesConfig } from "../devices/index.ts"
 import type { EventLog, HostStatistics, ShadowReport } from "../host/index.ts"
+import type { GuestInspection } from "../machine/inspection.ts"
 import type { KernelImage } from "../machine/load.ts"
+import type { Machine } from "../machine/machine.ts"
 import type { Counters } from "../machine/processor.ts"
 import type { RunOptions } from "./options.ts"
 
@@ -9,7 +11,7 @@ import type { RunOptions } from "./options.ts"
  */
 
 export type EngineEvent =
-  /** The slice is used up. */
+  /** The slice is used up, or a debugger wants to stop here (src/machine/debugger.ts), and it knows. */
   | { readonly kind: "budget" }
   /** Nothing to do until simulated time `until` (ns; Infinity: for ever), unless input comes. */
   | { readonly kind: "idle"; readonly until: number }
@@ -38,6 +40,19 @@ export interface Engine {
   input(bytes: Uint8Array): void
   resize(columns: number, rows: number): void
   counts(): EngineCounts
+  /** What a debugger works on. */
+  inspect(): Inspection
+}
+
+/** The guest, and where in its run the engine is. */
+export interface Inspection {
+  readonly machine: Machine
+  readonly guest: GuestInspection
+  /**
+   * What `run` counts: `run(p - position)` comes to `p` exactly, unless something ends it before. The same run of the same guest,
+   * in whatever slices, is in the same state at the same position.
+   */
+  readonly position: number
 }
 
 /** Exact counts so far; `host` is absent where there is none. */

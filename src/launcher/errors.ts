@@ -5,8 +5,11 @@ import * as Data from "effect/Data"
  * place that turns it into an exit status (sysexits(3) where there is one) and a line for the person at the terminal.
  */
 
-/** A wrong command line. */
-export class UsageError extends Data.TaggedError("UsageError")<{ readonly problem: string }> {}
+/** A wrong command line; of which command, if that much is known. */
+export class UsageError extends Data.TaggedError("UsageError")<{
+  readonly problem: string
+  readonly command?: string | undefined
+}> {}
 
 /** A file that is not a kernel image or initrd that can be started here. */
 export class BadImage extends Data.TaggedError("BadImage")<{ readonly file: string; readonly problem: string }> {}
@@ -20,6 +23,9 @@ export class BadConfig extends Data.TaggedError("BadConfig")<{
   readonly where: string
   readonly problem: string
 }> {}
+
+/** A file for `lguest64 report` that is no statistics. */
+export class BadStats extends Data.TaggedError("BadStats")<{ readonly file: string; readonly problem: string }> {}
 
 /** A report or log that cannot be written. */
 export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly file: string; readonly problem: string }> {}
@@ -42,6 +48,7 @@ export type LaunchError =
   | UsageError
   | BadConfig
   | BadImage
+  | BadStats
   | MissingFile
   | CannotWrite
   | NoMemory
@@ -52,6 +59,7 @@ export type LaunchError =
 export const STATUS = {
   usage: 64,
   badImage: 65,
+  badStats: 65,
   missingFile: 66,
   killed: 70,
   noMemory: 71,
@@ -73,11 +81,13 @@ const INTERRUPTED: Readonly<Record<Interrupted["by"], { readonly status: number;
 export const explain = (error: LaunchError): { readonly status: number; readonly line: string } => {
   switch (error._tag) {
     case "UsageError":
-      return { status: STATUS.usage, line: `${error.problem} (see lguest64 run --help)` }
+      return { status: STATUS.usage, line: `${error.problem} (see lguest64 ${error.command ?? "run"} --help)` }
     case "BadConfig":
       return { status: STATUS.badConfig, line: `${error.file}${error.where}: ${error.problem}` }
     case "BadImage":
       return { status: STATUS.badImage, line: `${error.file}: ${error.problem}` }
+    case "BadStats":
+      return { status: STATUS.badStats, line: `${error.file}: ${error.problem}` }
     case "MissingFile":
       return { status: STATUS.missingFile, line: `${error.file}: ${error.problem}` }
     case "CannotWrite":

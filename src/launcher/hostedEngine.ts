@@ -51,6 +51,13 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     skip: (until) => guest.skip(until),
     input: (bytes) => guest.input(bytes),
     resize: (columns, rows) => guest.board.console.resize(columns, rows),
+    inspect: () => ({
+      machine: host.machine,
+      guest: host.inspect(),
+      get position() {
+        return guest.now
+      },
+    }),
     counts: () => ({
       processor: processor.counters(),
       host: { statistics, shadow: host.shadowReport(), hypercallNames: host.hypercallNames },

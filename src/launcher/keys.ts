@@ -8,6 +8,7 @@ const CTRL_A = 0x01
 export const KEYS_HELP = [
   "Ctrl-A x  end the run",
   "Ctrl-A h  this help",
+  "Ctrl-A n  type at the next guest (lguest64 up)",
   "Ctrl-A a  send Ctrl-A to the guest (also Ctrl-A Ctrl-A)",
 ]
 
@@ -16,6 +17,8 @@ export interface KeyActions {
   readonly send: (bytes: Uint8Array) => void
   readonly quit: () => void
   readonly help: () => void
+  /** Another guest has the keyboard from now on. */
+  readonly next: () => void
 }
 
 export class Keys {
@@ -48,6 +51,10 @@ export class Keys {
         case 0x68: // h
         case 0x3f: // ?
           this.actions.help()
+          break
+        case 0x6e: // n
+          send()
+          this.actions.next()
           break
         case CTRL_A:
         case 0x61: // a

@@ -30,8 +30,16 @@ const program = Effect.gen(function* () {
     process.stdout.write(request.text)
     return 0
   }
-  const { run } = yield* Effect.promise(() => import("./run.ts"))
-  return yield* Effect.scoped(run(request.options)).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
+  if (request.kind === "report") {
+    const { report } = yield* Effect.promise(() => import("./report/index.ts"))
+    yield* report(request.options).pipe(Effect.provide(Files.layer))
+    return 0
+  }
+  const machines =
+    request.kind === "up"
+      ? (yield* Effect.promise(() => import("./up.ts"))).up(request.options)
+      : (yield* Effect.promise(() => import("./run.ts"))).run(request.options)
+  return yield* Effect.scoped(machines).pipe(Effect.provide(Layer.merge(Files.layer, Terminal.layer)))
 })
 
 const status = await Effect.runPromise(

@@ -1,4 +1,5 @@
 import type { EventLog } from "../host/index.ts"
+import { inspectNative } from "../machine/inspection.ts"
 import { type Delivery, NativePc, type PcEvent } from "../machine/pc.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
 
@@ -53,6 +54,17 @@ export const nativeEngine = (config: EngineConfig): Engine => {
     skip: (until) => pc.skip(until),
     input: (bytes) => pc.input(bytes),
     resize: (columns, rows) => pc.console.resize(columns, rows),
+    inspect: () => ({
+      machine: pc.machine,
+      guest: inspectNative(
+        pc.machine.processors,
+        config.kernel.arch === "x86_64" ? 64 : 32,
+        config.options.memoryBytes,
+      ),
+      get position() {
+        return pc.processor.instructions
+      },
+    }),
     counts: () => ({ processor: pc.processor.counters(), host: undefined }),
   }
 }

@@ -5,6 +5,7 @@ import { LOG_CATEGORIES, type LogCategory } from "../host/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
 import type { BlockSpec } from "./blockFile.ts"
 import { UsageError } from "./errors.ts"
+import { addReportCommand, type ReportOptions } from "./report/command.ts"
 import { type NetSpec, parseNet } from "./net.ts"
 
 /* The command line. Nothing is opened or started here: parsing gives a value, or a UsageError. */
@@ -42,10 +43,11 @@ export interface UpOptions {
   readonly verbose: boolean
 }
 
-/** What was asked for: a run, several guests, or text to print. */
+/** What was asked for: a run, several guests, a report of runs, or text to print. */
 export type Request =
   | { readonly kind: "run"; readonly options: RunOptions }
   | { readonly kind: "up"; readonly options: UpOptions }
+  | { readonly kind: "report"; readonly options: ReportOptions }
   | { readonly kind: "text"; readonly text: string }
 
 const MIB = 2 ** 20
@@ -163,6 +165,7 @@ const program = (
   version: string,
   accept: (options: RunOptions) => void,
   acceptUp: (options: UpOptions) => void,
+  acceptReport: (options: ReportOptions) => void,
   print: (text: string) => void,
 ): Command => {
   const root = new Command("lguest64")
@@ -238,6 +241,7 @@ const program = (
         verbose: o.verbose === true,
       }),
     )
+  addReportCommand(root, acceptReport)
   return root
 }
 
@@ -248,16 +252,25 @@ const oneLine = (message: string): string =>
     .replace(/\s*\n\s*/g, " ")
     .trim()
 
+/** What `lguest64 run` without anything else would be. */
+export const defaultOptions = (): RunOptions => {
+  const request = Effect.runSync(parse("", ["run"]))
+  if (request.kind !== "run") throw new Error("`run` alone is a run")
+  return request.options
+}
+
 /** Parses the arguments that follow the program's name. */
 export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effect<Request, UsageError> =>
   Effect.suspend((): Effect.Effect<Request, UsageError> => {
     let options: RunOptions | undefined
     let up: UpOptions | undefined
+    let report: ReportOptions | undefined
     let text = ""
     const command = program(
       version,
       (accepted) => (options = accepted),
       (accepted) => (up = accepted),
+      (accepted) => (report = accepted),
       (printed) => (text += printed),
     )
     try {
@@ -268,9 +281,15 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       // A command line without a command: commander would print all of its help as the error.
       const problem =
         thrown.code === "commander.help" ? "there is no command; did you mean `lguest64 run`?" : thrown.message
-      return Effect.fail(new UsageError({ problem: oneLine(problem) }))
+      return Effect.fail(
+        new UsageError({
+          problem: oneLine(problem),
+          command: command.commands.find((c) => c.name() === args[0])?.name(),
+        }),
+      )
     }
     if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
+    if (report !== undefined) return Effect.succeed({ kind: "report", options: report })
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
     const { length } = new TextEncoder().encode(options.cmdline)
     if (length > CMDLINE_LONGEST)

@@ -34,6 +34,7 @@ export class TerminalSession {
   private output: Uint8Array[] = []
   private waiter: (() => void) | undefined
   private resized: (() => void) | undefined
+  private nextGuest: (() => void) | undefined
   private readonly undo: Array<() => void> = []
 
   constructor() {
@@ -68,6 +69,7 @@ export class TerminalSession {
       send: (bytes) => this.received(Buffer.from(bytes)),
       quit: () => this.fail("Ctrl-A x"),
       help: () => this.note(["", ...KEYS_HELP].join("\n")),
+      next: () => this.nextGuest?.(),
     })
     this.on(stdin, "data", (bytes: Buffer) => (this.interactive ? keys.input(bytes) : this.received(bytes)))
     this.on(stdin, "end", () => this.ended())
@@ -183,6 +185,11 @@ export class TerminalSession {
   /** Columns and rows of the terminal that shows the output. */
   get size(): readonly [number, number] | undefined {
     return process.stdout.isTTY === true ? [process.stdout.columns, process.stdout.rows] : undefined
+  }
+
+  /** Ctrl-A n; what `take` gives at that moment was typed before it. */
+  onNext(listener: () => void): void {
+    this.nextGuest = listener
   }
 
   onResize(listener: () => void): void {

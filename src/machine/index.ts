@@ -3,6 +3,7 @@
  * it does what the manuals say a PC does with the bytes in its memory.
  */
 export { openBus, type Bus } from "./bus.ts"
+export { ProcessorDebugger, type DebugHit, type Watchpoint } from "./debugger.ts"
 export { Machine, maximumRam, type MachineConfig, type MachineShare } from "./machine.ts"
 export { memoryModelNote } from "./memoryModel.ts"
 export { processorPins, type ProcessorPins } from "./pins.ts"

@@ -236,6 +236,7 @@ export class NativePc {
       if (left <= 0) return BUDGET
       this.deadline = Math.max(this.chipset.nextEvent(now), now + 1)
       const reason = this.guarded(() => cpu.run(Math.min(left, this.deadline - now)))
+      if (reason === S.EXIT_DEBUG) return BUDGET // whoever debugs looks at the processor himself
       if (reason === S.EXIT_SHUTDOWN) this.end({ kind: "dead", reason: this.report("triple fault") })
       if (reason === S.EXIT_HALT && !this.ending) {
         const event = this.halted()

@@ -11,8 +11,6 @@ import type { SharedHeap } from "../machine/shared.ts"
 /** Physical memory as the host kernel sees it; the machine's Ram is one. Addresses are bytes; values are unsigned. */
 export interface PhysicalMemory {
   read32(pa: number): number
-  /** As many 32-bit words as `to` has room for. `pa` is 4-byte aligned. */
-  readWords(pa: number, to: Uint32Array): void
   write8(pa: number, value: number): void
   write16(pa: number, value: number): void
   write32(pa: number, value: number): void

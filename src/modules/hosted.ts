@@ -3,6 +3,7 @@ import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { ShadowReport } from "../host/statistics.ts"
 import { Chipset } from "../machine/chipset/index.ts"
+import type { GuestInspection } from "../machine/inspection.ts"
 import { Machine, type MachineShare } from "../machine/machine.ts"
 import { processorPins } from "../machine/pins.ts"
 import { type HeapShare, SharedHeap } from "../machine/shared.ts"
@@ -50,6 +51,8 @@ export interface Hosted {
   readonly open: (base: number, bytes: number, shadowLimit?: number) => LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
+  /** The guest for a debugger. */
+  readonly inspect: () => GuestInspection
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
   readonly shadowReport: () => ShadowReport
   readonly hypercallNames: ReadonlyArray<string | undefined>

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest"
 import { GuestMemory } from "../../src/devices/index.ts"
-import type { Pending } from "../../src/host/devLguest.ts"
 import { fixed } from "../../src/host/x86_64/fixedArea.ts"
 import { TEXT_OFFSET, TEXT_PAGES } from "../../src/host/x86_64/layout.ts"
 import { PROCESS_TEXT } from "../../src/host/x86_64/process.ts"
@@ -22,8 +21,6 @@ import { bootHost, GUEST_BYTES, KERNEL_CODE, TestGuest, USER_CODE } from "./gues
  */
 
 const shutdown = (status: number) => ({ kind: "shutdown", restart: false, status, message: "done" })
-const cause = (pending: Pending): string =>
-  pending.kind === "killed" ? pending.death.cause : `no death: ${pending.kind}`
 
 const GENERAL_PROTECTION = 13
 /** Status with which the guests end after an exception. */

@@ -29,12 +29,13 @@ export const check = (world: World): void => {
   const s = world.mmu.state
   const live: number[] = []
   const byFrame = new Map<number, number[]>()
+  const { out } = world.allocator
   let used = 0
   for (let sp = 0; sp < s.limit; sp++) {
     const flags = s.pageFlags[sp]!
     if ((flags & PAGE_LIVE) === 0) continue
     used++
-    must(world.allocator.out.has(s.pageHfn[sp]!), () => `page ${sp} lives in frame ${s.pageHfn[sp]} that is not ours`)
+    must(out.has(s.pageHfn[sp]!), () => `page ${sp} lives in frame ${s.pageHfn[sp]} that is not ours`)
     if ((flags & PAGE_DEAD) !== 0) {
       must(s.pagePins[sp]! > 0 && s.pageUsed[sp] === 0, () => `dead page ${sp} is not pinned or not empty`)
       continue
@@ -49,7 +50,7 @@ export const check = (world: World): void => {
   must(used === s.limit - s.freeSlotCount, () => `${used} pages in use, ${s.limit - s.freeSlotCount} counted`)
   const alive = s.stats.alive.reduce((a, b) => a + b, 0)
   must(alive === used, () => `${alive} pages alive by the statistics, ${used} in truth`)
-  must(world.allocator.out.size === used + s.reserveCount, () => "a frame is lost, or used twice")
+  must(out.size === used + s.reserveCount, () => "a frame is lost, or used twice")
 
   // AGREEMENT, CONFINEMENT.
   const lists = new Map<number, Set<number>>()
@@ -79,6 +80,7 @@ export const check = (world: World): void => {
   checkRoots(world)
   for (const sp of live) if (s.pageGeneration[sp] === s.generation) checkTruth(world, sp)
   checkTlbs(world)
+  must(s.releasedCount === 0, () => "frames wait for a flush after the call")
   must(!s.flushPending, () => "a flush is pending after the call")
 }
 

@@ -38,12 +38,12 @@ describe("a large page of the guest", () => {
 
   it("is split where host memory is contiguous, but not aligned", () => {
     const { memory } = new World()
-    const allocator = new TestAllocator(100)
+    const heap = SharedHeap.create()
     const mmu = createShadowMmu({
-      heap: SharedHeap.create(),
+      heap,
       memory,
       frames: { count: 512, gfnToHfn: (gfn) => 1000 + gfn },
-      allocator,
+      allocator: new TestAllocator(heap, memory, 100),
       flushers: [{ flushAll: () => undefined, flushPage: () => undefined }],
       host: { slots: [], entryLo: () => 0, entryHi: () => 0 },
     })
@@ -263,12 +263,13 @@ describe("roots", () => {
 describe("configuration", () => {
   const config = (over: object) => {
     const { memory } = new World()
+    const heap = SharedHeap.create()
     return () =>
       createShadowMmu({
-        heap: SharedHeap.create(),
+        heap,
         memory,
         frames: { count: 16, gfnToHfn: () => -1 },
-        allocator: new TestAllocator(100),
+        allocator: new TestAllocator(heap, memory, 100),
         flushers: [{ flushAll: () => undefined, flushPage: () => undefined }],
         host: { slots: [], entryLo: () => 0, entryHi: () => 0 },
         ...over,
@@ -279,7 +280,7 @@ describe("configuration", () => {
     expect(config({ limit: 3 })).toThrow(/^a limit of 3 shadow pages: 1 virtual CPUs need 28 to/)
     expect(config({ physicalBits: 60 })).toThrow(/60 bits/)
     expect(config({ frames: { count: 0, gfnToHfn: () => -1 } })).toThrow(/memory of 0 frames/)
-    const allocator = new TestAllocator(5)
+    const allocator = new TestAllocator(SharedHeap.create(), new World().memory, 5)
     expect(config({ allocator })).toThrow("the host has no 28 frames for shadow page tables")
     expect(allocator.out.size).toBe(0)
     expect(config({})).not.toThrow()

@@ -30,7 +30,7 @@ export interface Entry {
 }
 
 /** The entry's bits, for a place in a pool frame. */
-const resolve = (frame: number, e: Entry): bigint => {
+export const resolve = (frame: number, e: Entry): bigint => {
   const level = NOMINAL[frame]!
   const large = (level === 2 || level === 3) && (e.flags & PS) !== 0n
   const choices = e.wild || level === 0 ? ANYTHING : large ? LARGE : level === 1 ? PAGES : ofLevel(level - 1)
@@ -100,11 +100,13 @@ class Processor {
 }
 
 export class Simulation {
-  readonly world: World
+  world: World
   readonly vpns: readonly number[]
   private readonly processors: Processor[]
+  private readonly options: WorldOptions
 
   constructor(options: WorldOptions, vpns: readonly number[], tables: readonly (readonly Entry[])[]) {
+    this.options = options
     this.world = new World(options)
     this.vpns = [...vpns, ...WINDOW_SLOTS.map((slot) => slot * 2 ** 27)]
     this.processors = this.world.hardware.map(() => new Processor(this.vpns.length))
@@ -161,6 +163,12 @@ export class Simulation {
       this.step(step)
       check(this.world)
     }
+  }
+
+  /** Goes on as another thread would: with objects of its own over what is shared. */
+  attach(): void {
+    const { share, hardware } = this.world
+    this.world = new World(this.options, { share, hardware })
   }
 
   private step({ vcpu: n, op }: Step): void {

@@ -1,6 +1,6 @@
-import { SharedHeap } from "../../src/machine/shared.ts"
+import { type HeapShare, SharedHeap } from "../../src/machine/shared.ts"
 import { createShadowMmu, type Mmu4 } from "../../src/mmu4/index.ts"
-import type { FrameAllocator, PhysicalMemory } from "../../src/mmu4/interface.ts"
+import type { FrameAllocator, PhysicalMemory, TlbFlusher } from "../../src/mmu4/interface.ts"
 import { HOST_SLOT, type GuestMemory } from "./reference.ts"
 
 /*
@@ -19,12 +19,22 @@ const SHADOW_FIRST = 16
 const SHADOW_LAST = 500
 
 export class TestMemory implements PhysicalMemory {
-  readonly words = new Uint32Array(HOST_FRAMES * 1024)
-  private readonly bytes = new Uint8Array(this.words.buffer)
-  private readonly halves = new Uint16Array(this.words.buffer)
+  readonly buffer: SharedArrayBuffer
+  readonly words: Uint32Array
+  private readonly bytes: Uint8Array
+  private readonly halves: Uint16Array
+  private readonly longs: BigUint64Array
 
   /** What another processor does just before an atomic operation. */
   beforeExchange: (pa: number) => void = () => undefined
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(HOST_FRAMES * 4096)) {
+    this.buffer = buffer
+    this.words = new Uint32Array(this.buffer)
+    this.bytes = new Uint8Array(this.buffer)
+    this.halves = new Uint16Array(this.buffer)
+    this.longs = new BigUint64Array(this.buffer)
+  }
 
   private at(pa: number, size: number): number {
     if (!(pa >= 0 && pa + size <= this.bytes.length) || pa % size !== 0) throw new Error(`bad address ${pa}`)
@@ -32,9 +42,6 @@ export class TestMemory implements PhysicalMemory {
   }
   read32(pa: number): number {
     return this.words[this.at(pa, 4)]!
-  }
-  readWords(pa: number, to: Uint32Array): void {
-    to.set(this.words.subarray(this.at(pa, 4), this.at(pa, 4) + to.length))
   }
   write32(pa: number, value: number): void {
     this.words[this.at(pa, 4)] = value
@@ -47,38 +54,58 @@ export class TestMemory implements PhysicalMemory {
   }
   compareExchange32(pa: number, expected: number, value: number): number {
     this.beforeExchange(pa)
-    const i = this.at(pa, 4)
-    const old = this.words[i]!
-    if (old === expected) this.words[i] = value
-    return old
+    return Atomics.compareExchange(this.words, this.at(pa, 4), expected, value)
   }
   fill(pa: number, length: number, value: number): void {
     this.bytes.fill(value, pa, pa + length)
   }
+  /** As processors do it: 64 bits at once. */
   read64(pa: number): bigint {
-    return BigInt(this.read32(pa)) | (BigInt(this.read32(pa + 4)) << 32n)
+    return Atomics.load(this.longs, this.at(pa, 8))
   }
   write64(pa: number, value: bigint): void {
-    this.write32(pa, Number(value & 0xffffffffn))
-    this.write32(pa + 4, Number(value >> 32n))
+    Atomics.store(this.longs, this.at(pa, 8), value)
+  }
+  /** Whether the 64 bits were as expected, and so have been replaced. */
+  exchange64(pa: number, expected: bigint, value: bigint): boolean {
+    return Atomics.compareExchange(this.longs, this.at(pa, 8), expected, value) === expected
   }
 }
 
-/** Hands out shadow frames and knows which are out. */
+/** A guest that reaches this host frame has walked through a frame that is free. */
+export const POISON_FRAME = 1
+
+/** Hands out shadow frames and knows which are out. What is free is full of entries that lead to POISON_FRAME. */
 export class TestAllocator implements FrameAllocator {
-  readonly out = new Set<number>()
-  private readonly free_: number[] = []
-  constructor(frames: number) {
-    for (let hfn = SHADOW_FIRST + frames - 1; hfn >= SHADOW_FIRST; hfn--) this.free_.push(hfn)
+  private readonly stack: Int32Array
+  private readonly top: Int32Array
+  private readonly isOut: Uint8Array
+  private readonly memory: TestMemory
+
+  constructor(heap: SharedHeap, memory: TestMemory, frames: number) {
+    this.memory = memory
+    this.stack = heap.i32(frames)
+    this.top = heap.i32(1)
+    this.isOut = heap.u8(SHADOW_FIRST + frames)
+    if (!heap.fresh) return
+    for (let hfn = SHADOW_FIRST + frames - 1; hfn >= SHADOW_FIRST; hfn--) this.stack[this.top[0]!++] = hfn
+  }
+
+  /** Those that are out. */
+  get out(): ReadonlySet<number> {
+    return new Set([...this.isOut.keys()].filter((hfn) => this.isOut[hfn] === 1))
   }
   alloc(): number {
-    const hfn = this.free_.pop() ?? -1
-    if (hfn >= 0) this.out.add(hfn)
+    if (this.top[0] === 0) return -1
+    const hfn = this.stack[--this.top[0]!]!
+    this.isOut[hfn] = 1
     return hfn
   }
   free(hfn: number): void {
-    if (!this.out.delete(hfn)) throw new Error(`frame ${hfn} freed twice`)
-    this.free_.push(hfn)
+    if (this.isOut[hfn] !== 1) throw new Error(`frame ${hfn} freed twice`)
+    this.isOut[hfn] = 0
+    for (let i = 0; i < 512; i++) this.memory.write64(hfn * 4096 + 8 * i, BigInt(POISON_FRAME * 4096) | 0x67n)
+    this.stack[this.top[0]!++] = hfn
   }
 }
 
@@ -121,28 +148,30 @@ export class Hardware {
     if (hit !== undefined && (!write || hit.writable) && (!fetch || hit.executable)) return hit.hfn
     // A fault, or a walk, drops what was there (SDM vol. 3, 4.10.4.1).
     this.tlb.delete(key)
-    const found = this.walk(this.root, vpn, write, fetch)
+    let found = this.walk(this.root, vpn, write, fetch)
+    while (found === undefined) found = this.walk(this.root, vpn, write, fetch)
     if (typeof found === "number") return -1 - found
     this.tlb.set(key, found)
     return found.hfn
   }
 
-  /** A walk of the shadow; sets A and D like a processor. */
-  private walk(root: number, vpn: number, write: boolean, fetch: boolean): TlbEntry | number {
+  /** A walk of the shadow; sets A and D like a processor. Undefined: an entry has changed meanwhile. */
+  private walk(root: number, vpn: number, write: boolean, fetch: boolean): TlbEntry | number | undefined {
     const m = this.memory
     const cause = US | (write ? 2 : 0) | (fetch ? 16 : 0)
     let table = root
     let writable = true
     let executable = true
-    const path: number[] = []
+    const path: { readonly at: number; readonly seen: bigint }[] = []
     for (let shift = 27; ; shift -= 9) {
       const at = table + 8 * (Math.floor(vpn / 2 ** shift) % 512)
-      const lo = m.read32(at)
-      const hi = m.read32(at + 4)
+      const seen = m.read64(at)
+      const lo = Number(seen & 0xffffffffn)
+      const hi = Number(seen >> 32n)
       if ((lo & P) === 0) return cause
       if ((hi & 0x7fffff00) !== 0) return cause | 9
       if ((lo & US) === 0) return cause | 1
-      path.push(at)
+      path.push({ at, seen })
       writable &&= (lo & RW) !== 0
       executable &&= hi >>> 31 === 0
       const frame = (hi & 0xff) * 0x100000 + (lo >>> 12)
@@ -150,13 +179,15 @@ export class Hardware {
       if ((lo & PS) !== 0 && shift !== 9 && shift !== 0) return cause | 9
       if (shift === 0 || large) {
         if ((write && !writable) || (fetch && !executable)) return cause | 1
-        for (const p of path) m.write32(p, m.read32(p) | A)
-        if (write) m.write32(at, m.read32(at) | D)
+        for (const p of path) {
+          const flags = BigInt(write && p.at === at ? A | D : A)
+          if ((p.seen & flags) !== flags && !m.exchange64(p.at, p.seen, p.seen | flags)) return undefined
+        }
         return {
           root,
           vpn,
           hfn: frame + (vpn % 2 ** shift),
-          writable: writable && (m.read32(at) & D) !== 0,
+          writable: writable && (write || (lo & D) !== 0),
           executable,
         }
       }
@@ -205,30 +236,56 @@ export interface WorldOptions {
   readonly shadowFrames?: number
 }
 
+/** What another thread needs to see the same world. */
+export interface WorldShare {
+  readonly memory: SharedArrayBuffer
+  readonly heap: HeapShare
+}
+
+/** A world that exists already, seen through other processors. */
+export interface Existing {
+  readonly share: WorldShare
+  readonly hardware: Hardware[]
+  readonly flushers?: readonly TlbFlusher[]
+}
+
 // One memory for all worlds of a test file: 9 MiB would be much to make anew for each run.
 const sharedMemory = new TestMemory()
 
 export class World implements GuestMemory {
-  readonly memory = sharedMemory
+  readonly memory: TestMemory
+  readonly heap: SharedHeap
   readonly allocator: TestAllocator
   readonly hardware: Hardware[]
   readonly mmu: Mmu4
   readonly gfnToHfn = gfnToHfn
 
-  constructor(options: WorldOptions = {}) {
-    this.memory.words.fill(0)
-    this.memory.beforeExchange = () => undefined
-    this.allocator = new TestAllocator(options.shadowFrames ?? SHADOW_LAST - SHADOW_FIRST)
-    this.hardware = Array.from({ length: options.vcpus ?? 1 }, () => new Hardware(this.memory))
+  constructor(options: WorldOptions = {}, existing?: Existing) {
+    if (existing === undefined) {
+      this.memory = sharedMemory
+      this.memory.words.fill(0)
+      this.memory.beforeExchange = () => undefined
+      this.heap = SharedHeap.create()
+      this.hardware = Array.from({ length: options.vcpus ?? 1 }, () => new Hardware(this.memory))
+    } else {
+      this.memory = new TestMemory(existing.share.memory)
+      this.heap = SharedHeap.attach(existing.share.heap)
+      this.hardware = existing.hardware
+    }
+    this.allocator = new TestAllocator(this.heap, this.memory, options.shadowFrames ?? SHADOW_LAST - SHADOW_FIRST)
     this.mmu = createShadowMmu({
-      heap: SharedHeap.create(),
+      heap: this.heap,
       memory: this.memory,
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => gfnToHfn[gfn]! },
       allocator: this.allocator,
-      flushers: this.hardware,
+      flushers: existing?.flushers ?? this.hardware,
       host: { slots: [HOST_SLOT], entryLo: (_, vcpu) => hostEntryLo(vcpu), entryHi: () => 0 },
       ...(options.limit === undefined ? {} : { limit: options.limit }),
     })
+  }
+
+  get share(): WorldShare {
+    return { memory: this.memory.buffer, heap: this.heap.share }
   }
 
   isMemory(gfn: number): boolean {

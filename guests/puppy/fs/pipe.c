@@ -31,6 +31,7 @@ static long pipe_read(struct file *f, void *buf, size_t n)
 		done += k;
 	}
 	wake_all(&p->wait);
+	poll_wake();
 	return done;
 }
 
@@ -68,6 +69,7 @@ static long pipe_write(struct file *f, const void *buf, size_t n)
 			done += k;
 		}
 		wake_all(&p->wait);
+		poll_wake();
 	}
 	return done;
 }
@@ -81,13 +83,23 @@ static void pipe_release(struct file *f)
 	else
 		p->readers--;
 	wake_all(&p->wait);
+	poll_wake();
 	if (!p->readers && !p->writers) {
 		kfree(p->ring);
 		kfree(p);
 	}
 }
 
-static const struct file_ops pipe_fops = { .read = pipe_read, .write = pipe_write, .release = pipe_release };
+static u32 pipe_poll(struct file *f)
+{
+	struct pipe *p = f->priv;
+
+	if ((f->flags & O_ACCMODE) == O_WRONLY)
+		return (p->count < PAGE_SIZE ? POLLOUT | POLLWRNORM : 0) | (p->readers ? 0 : POLLERR);
+	return (p->count ? POLLIN | POLLRDNORM : 0) | (p->writers ? 0 : POLLHUP);
+}
+
+static const struct file_ops pipe_fops = { .read = pipe_read, .write = pipe_write, .release = pipe_release, .poll = pipe_poll };
 
 long sys_pipe2(int *fds, u32 flags)
 {

@@ -46,7 +46,13 @@ struct file_ops {
 	long (*write)(struct file *f, const void *buf, size_t n);
 	long (*ioctl)(struct file *f, ulong cmd, ulong arg);
 	void (*release)(struct file *f);
+	u32 (*poll)(struct file *f); /* what would not wait, as POLL bits; NULL: nothing ever does */
 };
+
+/* fs/poll.c */
+enum { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 0x10, POLLNVAL = 0x20, POLLRDNORM = 0x40, POLLWRNORM = 0x100,
+       POLLRDHUP = 0x2000 };
+void poll_wake(void); /* some file's answer may have changed */
 
 /* A directory whose entries are made up as they are asked for: /proc. */
 struct dir_ops {

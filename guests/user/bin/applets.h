@@ -8,7 +8,8 @@
 /* name, with - for _ */
 #define APPLETS(X)                                                                                                     \
 	X(init) X(sh) X(ls) X(cat) X(echo) X(ps) X(free) X(uname) X(uptime) X(dmesg) X(kill) X(poweroff) X(true) X(false)  \
-	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)
+	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)  \
+	X(ping) X(ifconfig) X(nc) X(hostname)
 
 #define DECLARE(name) int name##_main(int argc, char **argv);
 APPLETS(DECLARE)

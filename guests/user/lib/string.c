@@ -108,6 +108,10 @@ const char *error_text(int error)
 		{ENOMEM, "Cannot allocate memory"}, {EACCES, "Permission denied"}, {EEXIST, "File exists"},
 		{ENOTDIR, "Not a directory"}, {EISDIR, "Is a directory"}, {EINVAL, "Invalid argument"},
 		{ENOTTY, "Inappropriate ioctl for device"}, {EPIPE, "Broken pipe"}, {ENOSYS, "Function not implemented"},
+		{EDESTADDRREQ, "Destination address required"}, {EMSGSIZE, "Message too long"},
+		{EADDRINUSE, "Address already in use"}, {EADDRNOTAVAIL, "Cannot assign requested address"},
+		{ENETUNREACH, "Network is unreachable"}, {ENOBUFS, "No buffer space available"},
+		{ECONNREFUSED, "Connection refused"}, {EHOSTUNREACH, "No route to host"}, {ENODEV, "No such device"},
 	};
 	static char other[24];
 	if (error < 0)

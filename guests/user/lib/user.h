@@ -21,6 +21,8 @@ typedef __builtin_va_list va_list;
 enum {
 	ENOENT = 2, ESRCH = 3, EINTR = 4, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10, EAGAIN = 11, ENOMEM = 12,
 	EACCES = 13, EEXIST = 17, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENOTTY = 25, EPIPE = 32, ENOSYS = 38,
+	ENODEV = 19, EDESTADDRREQ = 89, EMSGSIZE = 90, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETUNREACH = 101,
+	ENOBUFS = 105, ECONNREFUSED = 111, EHOSTUNREACH = 113,
 };
 
 /* ---- sys.c: system calls ------------------------------------------------------------------------------------ */

@@ -39,6 +39,10 @@ export interface Shadow {
    * kernel would fault, reach a device or die (nothing but -1 comes of it then).
    */
   kernelPage(gva: number, write: boolean): number
+  /** For people: guest-physical address of the current tables, -1 in the linear view. */
+  readonly directory: number
+  /** For people: guest-physical address for `gva` by the guest's own tables, -1 for none. Nothing is changed by asking. */
+  lookUp(gva: number): number
   /** SET_PTE: the entry for `gva` in the tables at `pgd` has changed. */
   setPte(pgd: number, gva: number): Outcome
   /** SET_PGD: entry `index` of the top table at `pgd` has changed. */

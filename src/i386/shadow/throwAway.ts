@@ -13,7 +13,7 @@ import {
   type ShadowConfig,
   type ShadowCounts,
 } from "./interface.ts"
-import { BAD, GuestWalk, NOT_PRESENT } from "./walk.ts"
+import { BAD, GuestWalk, NOT_PRESENT, PRESENT } from "./walk.ts"
 
 /*
  * lguest's shadow MMU: throw-away shadows with a few roots.
@@ -238,6 +238,16 @@ export class ThrowAwayShadow implements Shadow {
       at = this.existing(this.current, gva)
     }
     return ((this.config.memory.read32(at) & 0xfffff000) >>> 0) + (gva & 0xfff)
+  }
+
+  get directory(): number {
+    return this.linear ? NO_PGD : this.current.pgd
+  }
+
+  lookUp(gva: number): number {
+    if (gva >= SWITCHER_ADDR) return -1
+    if (this.linear) return gva
+    return this.guest.walk(this.current.pgd, gva) === PRESENT ? this.guest.gfn * 4096 + (gva & 0xfff) : -1
   }
 
   // --------------------------------------------------------------------------------------------------- shadow tables

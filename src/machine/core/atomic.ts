@@ -60,14 +60,16 @@ function updated<T>(how: u32, old: T, operand: T): T {
 /** Before a short access. */
 // @ts-ignore: decorator
 @inline
-function beginShort(): void {
+export function beginShort(): void {
   if (load<u32>(HEADER, HEADER_CPUS) > 1) announce();
 }
 
 function announce(): void {
   while (true) {
     atomic.store<u32>(cpu + LOCKING, 1);
-    if (atomic.load<u32>(HEADER + HEADER_SPLIT_LOCK) == 0) return;
+    const holder = atomic.load<u32>(HEADER + HEADER_SPLIT_LOCK);
+    // Its own, when a long access walks page tables: it excludes nobody who is not excluded already.
+    if (holder == 0 || holder == load<u32>(cpu, CPU_INDEX) + 1) return;
     atomic.store<u32>(cpu + LOCKING, 0);
     while (atomic.load<u32>(HEADER + HEADER_SPLIT_LOCK) != 0) {}
   }
@@ -75,12 +77,12 @@ function announce(): void {
 
 // @ts-ignore: decorator
 @inline
-function endShort(): void {
+export function endShort(): void {
   if (load<u32>(HEADER, HEADER_CPUS) > 1) atomic.store<u32>(cpu + LOCKING, 0);
 }
 
 /** Before a long access. Its faults have been raised already, unless another processor changes the page tables meanwhile. */
-function lockBus(): void {
+export function lockBus(): void {
   const processors = load<u32>(HEADER, HEADER_CPUS);
   if (processors <= 1) return;
   const holder = load<u32>(cpu, CPU_INDEX) + 1;
@@ -88,7 +90,7 @@ function lockBus(): void {
   for (let i: u32 = 0; i < processors; ++i) while (atomic.load<u32>(CPU_AREA + i * CPU_STRIDE + LOCKING) != 0) {}
 }
 
-function unlockBus(): void {
+export function unlockBus(): void {
   if (load<u32>(HEADER, HEADER_CPUS) > 1) atomic.store<u32>(HEADER + HEADER_SPLIT_LOCK, 0);
 }
 

@@ -3,6 +3,7 @@ import { V_GP, V_UD } from "./arch";
 import { JUMP_CACHE, countWithin, cutBlock, findBlock, isGate, resetBlocks } from "./blocks";
 import { checkTarget } from "./branch";
 import { count } from "./counters";
+import { breakpointWithin, debuggerStops } from "./debug";
 import { raise } from "./fault";
 import { boundary, endResume } from "./interrupts";
 import { fetchPage } from "./memory";
@@ -16,7 +17,9 @@ import {
   BUDGET,
   CPL,
   CURRENT,
+  DEBUG_BREAKS,
   EXIT_BUDGET,
+  EXIT_DEBUG,
   EXIT_DETAIL,
   EXIT_GATE,
   EXIT_REASON,
@@ -156,6 +159,18 @@ function physicalOf(linear: u64): u64 {
   return <u64>(address - load<u32>(HEADER, HEADER_RAM_BASE));
 }
 
+/** Whether the debugger has a breakpoint on any of the block's bytes: such a block is not to be found by the jump cache. */
+function holdsBreakpoint(block: usize, linear: u64): bool {
+  const bytes = <u32>load<u16>(block, R.BLOCK_BYTES);
+  return breakpointWithin(linear, bytes) < bytes;
+}
+
+/** How many of its instructions come before the next breakpoint; the first has been looked at. */
+function untilBreakpoint(block: usize, linear: u64): u32 {
+  const bytes = <u32>load<u16>(block, R.BLOCK_BYTES);
+  return max(1, countWithin(block, breakpointWithin(linear + 1, bytes - 1) + 1));
+}
+
 /**
  * Enters the block at RIP with everything that can happen at an instruction boundary; CURRENT is 0. `passing`: the
  * instruction is the one that a gate stands on, whose host function has run: it is executed whatever waits.
@@ -172,7 +187,7 @@ export function enterHere(passing: bool): usize {
     if (boundary()) return 0;
     refreshTag();
     if ((atomic.load<u32>(cpu + ATTENTION) & ATT_SINGLE) != 0) most = 1;
-  }
+  } else if (!passing && load<u32>(cpu, DEBUG_BREAKS) != 0 && debuggerStops()) return leave(EXIT_DEBUG);
   const rip = load<u64>(cpu, RIP);
   const mode = load<u32>(cpu, MODE);
   let linear = rip;
@@ -198,12 +213,14 @@ export function enterHere(passing: bool): usize {
   const key = mode | (stackWidth() == 2 ? 0 : R.BLOCK_STACK32);
   let block = findBlock(<u32>physical, key, linear, room);
   let instructions = <u32>load<u16>(block, R.BLOCK_COUNT);
+  const broken = load<u32>(cpu, DEBUG_BREAKS) != 0 && holdsBreakpoint(block, linear);
+  if (broken) most = min(most, untilBreakpoint(block, linear));
   if (<u64>load<u16>(block, R.BLOCK_BYTES) > room) {
     // CS's limit lies within the block.
     const within = countWithin(block, room);
     if (within == 0) raise(V_GP, 0);
     most = min(most, within);
-  } else if (!passing) {
+  } else if (!passing && !broken) {
     const entry = slotOf(rip);
     store<u64>(entry, rip, J_RIP);
     store<u32>(entry, load<u32>(cpu, JUMP_TAG), J_TAG);

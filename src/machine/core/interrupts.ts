@@ -10,11 +10,15 @@ import {
   ATT_NMI,
   ATT_SHADOW,
   ATT_SIPI,
+  ATT_STEP,
   ATT_STOP,
   COUNT_INTERRUPT,
   CPU_INDEX,
+  DEBUG_BREAKS,
+  DEBUG_HIT,
   DELIVERING,
   EFLAGS,
+  EXIT_DEBUG,
   EXIT_DETAIL,
   EXIT_HALT,
   EXIT_REASON,
@@ -39,7 +43,7 @@ import {
   WAIT_SIPI,
 } from "./state";
 import { DR6_BS, FL_IF, FL_RF, FL_TF, V_DB, V_DF, V_NMI, V_PF, V_TS } from "./arch";
-import { executionBreakpoint, reportDebug } from "./debug";
+import { debuggerStops, debuggerWatched, executionBreakpoint, reportDebug } from "./debug";
 import { KIND_EXCEPTION, KIND_EXTERNAL, deliver, flagsImage } from "./deliver";
 import { noticeFlags } from "./eflags";
 import { initProcessor, startProcessor } from "./reset";
@@ -84,6 +88,7 @@ export function deliverPendingFault(): void {
   if (vector == V_DB) reportDebug(0);
   // What it had already hit will be hit again.
   store<u32>(cpu, 0, PENDING_DEBUG);
+  store<u32>(cpu, 0, DEBUG_HIT);
   deliver(vector, KIND_EXCEPTION, hasError, error, rip, flagsImage(vector != V_DF));
   store<u32>(cpu, <u32>NONE, DELIVERING);
   store<u64>(cpu, load<u64>(cpu, NEXT_RIP), RIP);
@@ -175,6 +180,8 @@ export function boundary(): bool {
       flushAll(true);
     }
 
+    if (load<u32>(cpu, DEBUG_HIT) != 0 && debuggerWatched()) return leave(EXIT_DEBUG);
+
     // What the last instruction left behind. After MOV SS nothing is reported, and its single step is lost.
     const shadow = (attention & ATT_SHADOW) != 0 && load<u32>(cpu, SHADOW_USED) == 0;
     const stackShadow = shadow && load<u32>(cpu, SHADOW_STI) == 0;
@@ -231,6 +238,9 @@ export function boundary(): bool {
         continue;
       }
     }
+
+    // A debugger stops where all is decided but nothing of the instruction has been done.
+    if (((attention & ATT_STEP) != 0 || load<u32>(cpu, DEBUG_BREAKS) != 0) && debuggerStops()) return leave(EXIT_DEBUG);
 
     // The next instruction goes ahead.
     if (shadow) store<u32>(cpu, 1, SHADOW_USED);

@@ -6,6 +6,7 @@ import {
   CODE_WRITTEN,
   CPL,
   CPU_INDEX,
+  DEBUG_WATCHES,
   DR,
   HEADER,
   HEADER_RAM_BASE,
@@ -22,6 +23,8 @@ import {
   WATCH,
 } from "./state";
 import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC, V_GP, V_SS } from "./arch";
+import { debuggerWatches } from "./debug";
+import { beginShort, endShort, lockBus, unlockBus } from "./atomic";
 import { raise } from "./fault";
 import { metaAddress } from "./paging";
 import {
@@ -248,6 +251,7 @@ export function probeSys(linear: u64, size: u32, write: bool, seg: u32): void {
 
 /** Data breakpoints (SDM vol. 3, 17.2.5): a trap after the instruction, told by DR6. */
 function watch(linear: u64, size: u32, write: bool): void {
+  if (load<u32>(cpu, DEBUG_WATCHES) != 0) debuggerWatches(linear, size, write);
   const dr7 = <u32>load<u64>(cpu + 7 * 8, DR);
   let hits: u32 = 0;
   for (let i: u32 = 0; i < 4; ++i) {
@@ -282,23 +286,30 @@ export function stSys<T>(linear: u64, value: T, seg: u32 = SEG_DS): void {
   if (load<u32>(cpu, WATCH) != 0) watch(linear, sizeof<T>(), true);
 }
 
-/** Sets bits of an aligned 32-bit word in supervisor memory, atomically: accessed and busy flags of descriptors. */
-export function orSys(linear: u64, bits: u32): void {
+/** Sets or clears bits of a 32-bit word in supervisor memory, as one step to whatever is LOCKed. */
+function changeSys(linear: u64, set: u32, clear: u32): void {
   const address = translateAccess(linear, PF_WRITE, SEG_DS);
-  if (address == 0) stSys<u32>(linear, ldSys<u32>(linear) | bits);
-  else if ((address & 3) == 0) {
-    atomic.or<u32>(address, bits);
-    wrote(address);
-  } else stSys<u32>(linear, ldSys<u32>(linear) | bits);
+  if (address == 0 || (address & 3) != 0) {
+    probeSys(linear, 4, true, SEG_DS);
+    lockBus();
+    stSys<u32>(linear, (ldSys<u32>(linear) | set) & ~clear);
+    unlockBus();
+    return;
+  }
+  beginShort();
+  if (set != 0) atomic.or<u32>(address, set);
+  if (clear != 0) atomic.and<u32>(address, ~clear);
+  endShort();
+  wrote(address);
 }
 
-/** Clears bits of a 32-bit word in supervisor memory, atomically where it is aligned. */
+/** The accessed and busy flags of descriptors (SDM vol. 3, 8.1.2.1). */
+export function orSys(linear: u64, bits: u32): void {
+  changeSys(linear, bits, 0);
+}
+
 export function clearSys(linear: u64, bits: u32): void {
-  const address = translateAccess(linear, PF_WRITE, SEG_DS);
-  if (address != 0 && (address & 3) == 0) {
-    atomic.and<u32>(address, ~bits);
-    wrote(address);
-  } else stSys<u32>(linear, ldSys<u32>(linear) & ~bits);
+  changeSys(linear, 0, bits);
 }
 
 /**

@@ -26,6 +26,7 @@ import {
   PF_USER,
   PF_WRITE,
 } from "./arch";
+import { beginShort, endShort } from "./atomic";
 
 /*
  * Page walks (SDM vol. 3, chapter 4): 32-bit with 4 MB pages and PSE-36, PAE, 4-level with 2 MB and 1 GB pages.
@@ -127,9 +128,11 @@ function remember(physical: u64, seen: u64): void {
 function setFlagsOf(physical: u64, seen: u64, flags: u64, wide: bool): bool {
   if ((seen & flags) == flags) return true;
   const at = ramAddress(physical);
+  beginShort();
   const done = wide
     ? atomic.cmpxchg<u64>(at, seen, seen | flags) == seen
     : atomic.cmpxchg<u32>(at, <u32>seen, <u32>(seen | flags)) == <u32>seen;
+  endShort();
   const meta = metaAddress(physical);
   if (atomic.load<u32>(meta) & META_CODE) atomic.add<u32>(meta, META_VERSION_STEP);
   return done;

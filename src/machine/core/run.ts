@@ -68,6 +68,7 @@ import {
   BUDGET,
   BUDGET_MARK,
   CURRENT,
+  DEBUG_LEFT,
   EFLAGS,
   EXIT_REASON,
   FAULT_VECTOR,
@@ -190,6 +191,8 @@ export function run(budget: f64): i32 {
     store<u32>(cpu, 0, CURRENT);
     passing = load<u64>(cpu, GATE_LEFT) == load<u64>(cpu, RIP);
     store<u64>(cpu, ~(<u64>0), GATE_LEFT);
+    // Whoever has been sent elsewhere since he was stopped may be stopped there again.
+    if (load<u64>(cpu, DEBUG_LEFT) != load<u64>(cpu, RIP)) store<u64>(cpu, ~(<u64>0), DEBUG_LEFT);
   }
   refreshTag();
   let ip = enterHere(passing);

@@ -164,8 +164,14 @@ export const ATT_SIPI = 512;
 export const ATT_HALTED = 1024;
 /** EFLAGS.RF is set: it goes away when one instruction has completed. */
 export const ATT_RESUME = 2048;
+/** A debugger wants to hear of each instruction of its guest before it is executed. */
+export const ATT_STEP = 4096;
+/** A debugger has data watchpoints. */
+export const ATT_WATCH = 8192;
+/** What says nothing of the program: how far a repeated instruction gets at a time does not depend on these. */
+export const ATT_UNSEEN = 4096 | 8192;
 /** With any of these, run() executes one instruction after boundary() and calls boundary() again. */
-export const ATT_SINGLE = 4 | 8 | 16 | 2048;
+export const ATT_SINGLE = 4 | 8 | 16 | 2048 | 4096 | 8192;
 
 /** u32: the INTR line as the bus drives it (0 or 1), kept while IF is clear. */
 export const INTR_LINE = 0x2dc;
@@ -198,6 +204,8 @@ export const EXIT_GATE = 2;
 /** Triple fault: the processor is in the shutdown state. */
 export const EXIT_SHUTDOWN = 3;
 export const EXIT_STOP = 4;
+/** A debugger's stop, between two instructions of its guest; EXIT_DETAIL: DEBUG_* below. */
+export const EXIT_DEBUG = 5;
 
 /** u32: WebAssembly address of the decoded instruction that is executing; what a fault is told from. */
 export const CURRENT = 0x318;
@@ -271,9 +279,35 @@ export const COUNT_BLOCKS_DECODED = 0x458;
 export const LOCKING = 0x480;
 /** u32: 1 while somebody wants to hear of each event that is delivered (the bus's `delivered`). */
 export const WATCHED = 0x488;
+
+/*
+ * A debugger outside of the machine (debug.ts). What it watches is in no register that a program can see, and not in memory.
+ * u32: how many breakpoints there are; how many watchpoints; the lowest ring that is the guest's (0 on a machine without
+ * a host); 1 more than the number of the watchpoint that the last instruction hit, 0: none.
+ */
+export const DEBUG_BREAKS = 0x48c;
+export const DEBUG_WATCHES = 0x490;
+export const DEBUG_RING = 0x494;
+export const DEBUG_HIT = 0x498;
+/** u64: RIP of an instruction that has been stopped at and goes ahead now; all ones: none. */
+export const DEBUG_LEFT = 0x4a0;
+/** EXIT_DETAIL with EXIT_DEBUG: a bit for each reason; the watchpoint's number in the bits from DEBUG_WATCH_SHIFT. */
+export const DEBUG_STEPPED = 1;
+export const DEBUG_BREAKPOINT = 2;
+export const DEBUG_WATCHPOINT = 4;
+export const DEBUG_WATCH_SHIFT = 8;
 export const COUNT_VECTOR = 0x800;
 
 /** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
 export const STATE_SIZE = 0x1000;
 export const TLB_AREA = 0x1000;
 export const DECODE_AREA = 0x00040000;
+
+/** The debugger's tables. Breakpoints: u64 linear address each. */
+export const DEBUG_BREAK_TABLE = DECODE_AREA + 0x4000;
+export const DEBUG_BREAKS_MOST = 1024;
+/** Watchpoints, 16 bytes each: u64 linear address, u32 length, u32 kind: WATCH_*. */
+export const DEBUG_WATCH_TABLE = DECODE_AREA + 0x6000;
+export const DEBUG_WATCHES_MOST = 256;
+export const WATCH_WRITES = 1;
+export const WATCH_READS = 2;

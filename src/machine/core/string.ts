@@ -9,6 +9,7 @@ import { probe } from "./memory";
 import * as R from "./record";
 import {
   ATTENTION,
+  ATT_UNSEEN,
   BUDGET,
   EFLAGS,
   GPR,
@@ -73,9 +74,14 @@ function place(ip: usize, seg: u32, offset: u64, size: u32, forWrite: bool): u64
   return based(ip, seg, offset);
 }
 
+/** Whether something waits at the instruction boundary that the program, or its host, would see. */
+function attended(): bool {
+  return (load<u32>(cpu, ATTENTION) & ~ATT_UNSEEN) != 0;
+}
+
 /** After a slice: whether to go on with the next, which is charged here. */
 function again(): bool {
-  if (load<u32>(cpu, ATTENTION) != 0) return false;
+  if (attended()) return false;
   const left = load<i64>(cpu, BUDGET);
   if (left <= 0) return false;
   store<i64>(cpu, left - 1, BUDGET);
@@ -84,7 +90,16 @@ function again(): bool {
 
 /** While something waits at the instruction boundary, it is looked at after each element. */
 function sliceLength(): u32 {
-  return load<u32>(cpu, ATTENTION) != 0 ? 1 : SLICE;
+  return attended() ? 1 : SLICE;
+}
+
+/**
+ * Elements of a slice that may go all at once, of which `inPage` lie before the next end of a page; `inPage` is 0 where an
+ * element lies across it. As many are taken one by one where there is no short way: instructions are counted the same.
+ */
+function bulkLength(inPage: u64): u32 {
+  if ((load<u32>(cpu, EFLAGS) & DF) != 0) return sliceLength();
+  return attended() || inPage == 0 ? 1 : <u32>inPage;
 }
 
 /** WebAssembly address of `bytes` bytes in a row that can be accessed without any check, or 0. */
@@ -143,12 +158,13 @@ function moveOne<T>(ip: usize, mask: u64): void {
 /** One slice of REP MOVS; `left` elements are to be moved. */
 function moveSlice<T>(ip: usize, mask: u64, left: u64): void {
   const seg = <u32>load<u8>(ip, R.R_SEGMENT);
-  for (let slice = sliceLength(); slice > 0 && left > 0; --slice) {
+  const fromPage = untilPageEnd(seg, load<u64>(cpu, RSI) & mask, sizeof<T>());
+  const toPage = untilPageEnd(SEG_ES, load<u64>(cpu, RDI) & mask, sizeof<T>());
+  for (let slice = bulkLength(min(fromPage, toPage)); slice > 0 && left > 0; --slice) {
     if (slice > 1 && (load<u32>(cpu, EFLAGS) & DF) == 0) {
       const from = load<u64>(cpu, RSI) & mask;
       const to = load<u64>(cpu, RDI) & mask;
-      const most = min(untilPageEnd(seg, from, sizeof<T>()), untilPageEnd(SEG_ES, to, sizeof<T>()));
-      const elements = min(left, most);
+      const elements = min(left, slice);
       const bytes = elements * sizeof<T>();
       const source = elements > 1 ? direct(seg, from, bytes, mask, false) : 0;
       const target = source != 0 ? direct(SEG_ES, to, bytes, mask, true) : 0;
@@ -185,10 +201,11 @@ function storeOne<T>(ip: usize, mask: u64): void {
 }
 
 function storeSlice<T>(ip: usize, mask: u64, left: u64): void {
-  for (let slice = sliceLength(); slice > 0 && left > 0; --slice) {
+  const inPage = untilPageEnd(SEG_ES, load<u64>(cpu, RDI) & mask, sizeof<T>());
+  for (let slice = bulkLength(inPage); slice > 0 && left > 0; --slice) {
     if (slice > 1 && (load<u32>(cpu, EFLAGS) & DF) == 0) {
       const to = load<u64>(cpu, RDI) & mask;
-      const elements = min(left, untilPageEnd(SEG_ES, to, sizeof<T>()));
+      const elements = min(left, slice);
       const bytes = elements * sizeof<T>();
       const target = elements > 1 ? direct(SEG_ES, to, bytes, mask, true) : 0;
       if (target != 0) {

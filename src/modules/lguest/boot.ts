@@ -46,6 +46,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     device,
     open,
     guestBase: HOST_BYTES,
+    inspect: () => device.inspect(),
     shadowReport: () => ({
       faults: { ...counts.faults },
       pages: { 1: counts.tablesMade, ...upper(counts.roots) },

@@ -1,10 +1,12 @@
 import type { GuestSetup } from "../../host/devLguest.ts"
 import type { HostI386, VcpuPages } from "../../i386/host.ts"
 import { REGS } from "../../i386/layout.ts"
+import type { GuestInspection } from "../../machine/inspection.ts"
 import { RSI } from "../../machine/processor.ts"
 import { GUEST_KERNEL_CS, GUEST_KERNEL_DS } from "../../paravirt_ops/lguest.ts"
 import { GuestDevice } from "../device.ts"
 import { Guest, type GuestConfig } from "./guest.ts"
+import { inspectLguest } from "./inspect.ts"
 import { sanitizedFlags } from "./interrupts.ts"
 import { VirtualCpu } from "./virtualCpu.ts"
 
@@ -56,6 +58,11 @@ export class LguestI386Device extends GuestDevice<VirtualCpu> {
 
   override setRegister(index: number, lo: number): void {
     this.vcpu.registers.setGpr(index, lo)
+  }
+
+  /** The guest for a debugger. */
+  inspect(): GuestInspection {
+    return inspectLguest(this.guest, this.vcpu)
   }
 
   protected override release(): void {

@@ -35,6 +35,7 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     device,
     open,
     guestBase: HOST_BYTES,
+    inspect: () => device.inspect(),
     shadowReport: () => ({
       faults: { ...stats.shadowFaults },
       pages: byLevel(stats.allocated),

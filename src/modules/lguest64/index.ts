@@ -1,9 +1,11 @@
 import type { GuestSetup } from "../../host/devLguest.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
+import type { GuestInspection } from "../../machine/inspection.ts"
 import { RSI } from "../../machine/processor.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
 import { GuestDevice } from "../device.ts"
 import { Guest64, type Guest64Config } from "./guest.ts"
+import { inspectLguest64 } from "./inspect.ts"
 import { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -58,6 +60,11 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
 
   override setRegister(index: number, lo: number, hi: number): void {
     this.vcpu.registers.setGpr(index, lo, hi)
+  }
+
+  /** The guest for a debugger. */
+  inspect(): GuestInspection {
+    return inspectLguest64(this.guest, this.vcpus)
   }
 
   protected override release(): void {

@@ -1,0 +1,194 @@
+import { dirname, resolve } from "node:path"
+import { InvalidArgumentError } from "commander"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Document, parseDocument } from "yaml"
+import { MOST_DISKS } from "../devices/index.ts"
+import { CMDLINE_LONGEST } from "../machine/load.ts"
+import { BadConfig } from "./errors.ts"
+import { parseMac } from "./net.ts"
+import { type Arch, defaultOptions, parseBlock, parseMemory, type RunOptions, type UpOptions } from "./options.ts"
+
+/*
+ * The file of `lguest64 up`: YAML that names guests (docs/up.md). Nothing is opened here but the text itself; what is wrong is
+ * said with line and key. Paths are relative to the file's folder.
+ */
+
+export interface UpGuest {
+  readonly name: string
+  readonly options: RunOptions
+  /** The architecture of the host that is asked for. */
+  readonly host: Arch | undefined
+  /** Typed at its console. */
+  readonly script: string
+  /** Line and key of the guest, for errors. */
+  readonly where: string
+}
+
+/** Stands before each line of the guest's output and input. */
+const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/
+const MOST_GUESTS = 16
+
+/** A filter that says what a function which throws has against a value. */
+const refusing = <A>(work: (value: A) => unknown) =>
+  Schema.makeFilter((value: A) => {
+    try {
+      const said = work(value)
+      return typeof said === "string" ? said : undefined
+    } catch (thrown) {
+      if (!(thrown instanceof InvalidArgumentError)) throw thrown
+      return thrown.message.replace(/\.$/, "")
+    }
+  })
+
+const ArchName = Schema.Literals(["i386", "x86_64"])
+const Memory = Schema.Union([Schema.String, Schema.Int]).check(refusing((value) => void parseMemory(String(value))))
+const Path = Schema.NonEmptyString
+const Cmdline = Schema.String.check(
+  refusing((text: string) =>
+    new TextEncoder().encode(text).length > CMDLINE_LONGEST ? `${CMDLINE_LONGEST} bytes are the longest` : undefined,
+  ),
+)
+const Net = Schema.Struct({
+  hub: Schema.optionalKey(Schema.NonEmptyString),
+  pcap: Schema.optionalKey(Path),
+  mac: Schema.optionalKey(Schema.String.check(refusing(parseMac))),
+})
+const Guest = Schema.Struct({
+  arch: Schema.optionalKey(ArchName),
+  host: Schema.optionalKey(ArchName),
+  kernel: Schema.optionalKey(Path),
+  mem: Schema.optionalKey(Memory),
+  native: Schema.optionalKey(Schema.Boolean),
+  pae: Schema.optionalKey(Schema.Boolean),
+  append: Schema.optionalKey(Cmdline),
+  initrd: Schema.optionalKey(Path),
+  block: Schema.optionalKey(
+    Schema.Array(Schema.String.check(refusing((text) => void parseBlock(text)))).check(Schema.isMaxLength(MOST_DISKS)),
+  ),
+  net: Schema.optionalKey(Net),
+  script: Schema.optionalKey(Schema.String),
+})
+const KEYS = Object.keys(Guest.fields)
+const UpFile = Schema.Struct({ guests: Schema.Record(Schema.String, Guest) })
+type GuestValue = typeof Guest.Type
+
+type Path_ = ReadonlyArray<PropertyKey>
+
+/** Where in the text the deepest part of `path` is that is there at all. */
+const offsetOf = (document: Document, path: Path_): number => {
+  let node = document.contents as Node | null | undefined
+  let offset = node?.range?.[0] ?? 0
+  for (const key of path) {
+    if (isAlias(node)) node = node.resolve(document)
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
+      if (pair === undefined) break
+      offset = (pair.key as Node).range?.[0] ?? offset
+      node = pair.value as Node | null
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)] as Node | undefined
+      offset = node?.range?.[0] ?? offset
+    } else break
+  }
+  return offset
+}
+
+const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ")
+
+const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Schema's words for what has a clearer name here. */
+const reworded = (message: string, path: Path_): string => {
+  if (message === "Expected no excess property")
+    return path.length === 1
+      ? "there is no such key; the file has `guests` alone"
+      : path.length === 3
+        ? `there is no such key; a guest has ${KEYS.join(", ")}`
+        : "there is no such key"
+  if (message === "Missing key") return "is missing"
+  return message.replace(/^Expected/, "expected")
+}
+
+/** Reads the file's text. */
+export const parseUpFile = (
+  file: string,
+  text: string,
+  up: UpOptions,
+): Effect.Effect<ReadonlyArray<UpGuest>, BadConfig> =>
+  Effect.suspend(() => {
+    const lines = new LineCounter()
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+    const whereOf = (offset: number, path: Path_) =>
+      `:${lines.linePos(offset).line}${path.length > 0 ? `: ${path.join(".")}` : ""}`
+    const bad = (path: Path_, problem: string) =>
+      Effect.fail(new BadConfig({ file, where: whereOf(offsetOf(document, path), path), problem }))
+
+    const [error] = document.errors
+    if (error !== undefined)
+      return Effect.fail(new BadConfig({ file, where: whereOf(error.pos[0], []), problem: oneLine(error.message) }))
+    let value: unknown
+    try {
+      value = document.toJS()
+    } catch (thrown) {
+      // Aliases that multiply.
+      return bad([], oneLine((thrown as Error).message))
+    }
+    // "a:" alone is a guest like any that says nothing.
+    const given = (value as { guests?: Record<string, unknown> } | null)?.guests
+    if (typeof given === "object" && given !== null) for (const name of Object.keys(given)) given[name] ??= {}
+
+    const decoded = Schema.decodeUnknownResult(UpFile)(value, { onExcessProperty: "error" })
+    if (Result.isFailure(decoded)) {
+      const [issue] = formatter(decoded.failure.issue).issues
+      const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
+      return bad(path, reworded(issue?.message ?? "is wrong", path))
+    }
+    const entries = Object.entries(decoded.success.guests)
+    if (entries.length === 0) return bad(["guests"], "there are none")
+    if (entries.length > MOST_GUESTS) return bad(["guests"], `${MOST_GUESTS} guests are the most`)
+    const guests: UpGuest[] = []
+    for (const [name, guest] of entries) {
+      const path = ["guests", name]
+      if (!NAME.test(name)) return bad(path, "a name is a letter, then up to 31 letters, digits, - and _")
+      if (guest.native === true && guest.host !== undefined) return bad([...path, "host"], "a native guest has no host")
+      if (guest.native === true && guest.pae === true)
+        return bad([...path, "pae"], "it is a choice of the host's, and a native guest has none")
+      guests.push({
+        name,
+        options: optionsOf(guest, dirname(file), up),
+        host: guest.host,
+        script: guest.script ?? "",
+        where: whereOf(offsetOf(document, path), path),
+      })
+    }
+    return Effect.succeed(guests)
+  })
+
+const optionsOf = (guest: GuestValue, folder: string, up: UpOptions): RunOptions => {
+  const defaults = defaultOptions()
+  const path = (file: string) => resolve(folder, file)
+  const { net } = guest
+  const mac = net?.mac === undefined ? undefined : parseMac(net.mac)
+  return {
+    ...defaults,
+    kernel: guest.kernel === undefined ? undefined : path(guest.kernel),
+    arch: guest.arch,
+    memoryBytes: guest.mem === undefined ? defaults.memoryBytes : parseMemory(String(guest.mem)),
+    initrd: guest.initrd === undefined ? undefined : path(guest.initrd),
+    cmdline: guest.append ?? "",
+    native: guest.native === true,
+    pae: guest.pae === true,
+    deterministic: up.deterministic,
+    seed: up.seed,
+    verbose: up.verbose,
+    blocks: (guest.block ?? []).flatMap((text) => parseBlock(text)).map((b) => ({ ...b, file: path(b.file) })),
+    net: net && {
+      hub: net.hub,
+      pcap: net.pcap === undefined ? undefined : path(net.pcap),
+      mac: typeof mac === "string" ? undefined : mac,
+    },
+  }
+}

@@ -1,0 +1,2 @@
+/* Stands in for puppy's printk.h. */
+#pragma once
