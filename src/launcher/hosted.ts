@@ -78,7 +78,7 @@ export class HostedGuest {
 
   /** Simulated nanoseconds. */
   get now(): number {
-    return this.host.kernel.now
+    return this.host.kernel.time
   }
 
   /** Runs for at most `slice` ns of simulated time. After an ending event it returns that event again. */
@@ -93,6 +93,9 @@ export class HostedGuest {
           return BUDGET
         case "idle":
           return pending
+        case "start":
+          // In one thread they all take turns: there is nothing to start.
+          break
         case "io":
           this.carryOut(pending.trap, pending.address, pending.instruction, pending.bits)
           break
@@ -128,8 +131,7 @@ export class HostedGuest {
 
   /** Lets idle time pass until simulated nanosecond `until`. */
   skip(until: number): void {
-    const { processor } = this.host.kernel
-    processor.skip(Math.max(0, Math.ceil(until - processor.now)))
+    this.host.kernel.skip(until)
   }
 
   /** Input for the console. */

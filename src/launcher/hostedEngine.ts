@@ -1,6 +1,10 @@
-import { bootHost } from "../modules/index.ts"
-import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
+import { HostStatistics } from "../host/statistics.ts"
+import { sumOf } from "../machine/processor.ts"
+import { SharedHeap } from "../machine/shared.ts"
+import { bootHost, type Hosted, type HostedShape } from "../modules/index.ts"
+import type { Engine, EngineConfig, EngineCounts, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
+import { affinity } from "./smp.ts"
 
 const translate = (event: HostedEvent): EngineEvent => {
   switch (event.kind) {
@@ -20,12 +24,35 @@ const translate = (event: HostedEvent): EngineEvent => {
   }
 }
 
+/** The PC that the options ask for. */
+export const shapeOf = ({ options, startMs }: EngineConfig): HostedShape => ({
+  guestBytes: options.memoryBytes,
+  startMs,
+  processors: options.smp.processors,
+  vcpus: options.smp.vcpus,
+  affinity: Array.from({ length: options.smp.vcpus }, (_, vcpu) => affinity(options.smp, vcpu)),
+  seed: options.seed,
+})
+
+/** The counts of all processors: their own, and the host's and its module's. */
+export const countsOf = (host: Hosted): EngineCounts => {
+  const { cpus } = host.kernel
+  const each = cpus.map(({ processor }) => processor.counters())
+  const statistics = new HostStatistics(SharedHeap.create())
+  for (const cpu of cpus) statistics.add(cpu.statistics)
+  return {
+    processor: sumOf(each),
+    ...(each.length > 1 ? { perProcessor: each } : {}),
+    host: { statistics, shadow: host.shadowReport(), hypercallNames: host.hypercallNames },
+  }
+}
+
 /** A PC with a host whose module runs the guest. */
 export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
-  const { core, options, startMs, log, kernel } = config
+  const { core, options, log, kernel } = config
   const host = await bootHost(
     kernel.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: options.pae },
-    { core, guestBytes: options.memoryBytes, startMs, log },
+    { ...shapeOf(config), core, log },
   )
   const guest = new HostedGuest({
     host,
@@ -36,13 +63,13 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     consoleOut: config.output,
     devices: config.devices,
   })
-  const { processor, statistics } = host.kernel
+  const { cpus } = host.kernel
   return {
     get now() {
       return guest.now
     },
     get instructions() {
-      return processor.instructions
+      return cpus.reduce((sum, { processor }) => sum + processor.instructions, 0)
     },
     get pendingInput() {
       return guest.board.console.pendingInput
@@ -58,9 +85,6 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
         return guest.now
       },
     }),
-    counts: () => ({
-      processor: processor.counters(),
-      host: { statistics, shadow: host.shadowReport(), hypercallNames: host.hypercallNames },
-    }),
+    counts: () => countsOf(host),
   }
 }

@@ -5,7 +5,7 @@ import { cpioProblem } from "./cpio.ts"
 import { KernelError, type Limits, parseElf } from "./elf.ts"
 import { BadImage, type MissingFile, UsageError } from "./errors.ts"
 import { Files } from "./files.ts"
-import { PAE_IS_I386, type RunOptions } from "./options.ts"
+import { ONE_VCPU_IS_I386, PAE_IS_I386, type RunOptions } from "./options.ts"
 
 /* Finds and checks what is to be booted: the kernel, and its initrd. */
 
@@ -44,6 +44,8 @@ export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadIma
       })
 
     if (options.pae && kernel.arch !== "i386") return yield* new UsageError({ problem: PAE_IS_I386 })
+    if (options.smp.vcpus > 1 && kernel.arch === "i386" && !options.native)
+      return yield* new UsageError({ problem: ONE_VCPU_IS_I386 })
 
     const initrdFile = options.initrd ?? (own ? files.own(`guests/images/initramfs-${arch}.cpio`) : undefined)
     if (initrdFile === undefined) return { file, kernel, initrd: undefined }

@@ -7,6 +7,7 @@ import type { BlockSpec } from "./blockFile.ts"
 import { UsageError } from "./errors.ts"
 import { addReportCommand, type ReportOptions } from "./report/command.ts"
 import { type NetSpec, parseNet } from "./net.ts"
+import { parseCpus, parsePins, type SmpOptions, smpOptions } from "./smp.ts"
 
 /* The command line. Nothing is opened or started here: parsing gives a value, or a UsageError. */
 
@@ -32,6 +33,7 @@ export interface RunOptions {
   readonly logFile: string | undefined
   readonly blocks: ReadonlyArray<BlockSpec>
   readonly net: NetSpec | undefined
+  readonly smp: SmpOptions
 }
 
 /** `lguest64 up`: the guests are in a file. */
@@ -118,6 +120,10 @@ export const parseCategories = (text: string): ReadonlySet<LogCategory> =>
 /** Also where it is the image that turns out to be for x86_64. */
 export const PAE_IS_I386 = "--pae is for i386: page tables of x86_64 have four levels"
 
+/** Likewise: the hypercalls of Linux's lguest have no way to name a second one. */
+export const ONE_VCPU_IS_I386 =
+  "--smp is for x86_64 guests, and with --native: lguest's ABI for i386 knows one virtual CPU"
+
 const NOTHING_LOGGED: ReadonlySet<LogCategory> = new Set()
 const DEFAULT_MEMORY = "64M"
 
@@ -139,6 +145,16 @@ interface Parsed {
   readonly D?: string
   readonly block?: ReadonlyArray<BlockSpec>
   readonly net?: NetSpec
+  readonly smp?: number
+  readonly pcpus?: number
+  readonly pin?: ReadonlyMap<number, number>
+}
+
+/** Throws what commander shows as a mistake on the command line. */
+const smpOf = ({ smp, pcpus, pin }: Parsed): SmpOptions => {
+  const options = smpOptions(smp, pcpus, pin)
+  if (typeof options === "string") throw new InvalidArgumentError(options)
+  return options
 }
 
 interface ParsedUp {
@@ -196,6 +212,9 @@ const program = (
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
     .option("--stats", "print a table of what happened, at the end, to standard error")
     .option("--stats-json <FILE>", "write the same as JSON (docs/stats.md)")
+    .option("--smp <N>", "virtual CPUs, a thread for each (default: one, in the launcher's own thread)", parseCpus)
+    .option("--pcpus <P>", "processors of the host on which they are scheduled (default: as many)", parseCpus)
+    .option("--pin <LIST>", "virtual CPUs that run on one processor only, such as 0:0,1:1", parsePins)
     .option("--verbose", "say on standard error what is started")
     .option("-d <EVENTS>", `log events: any of ${LOG_CATEGORIES.join(",")}`, parseCategories)
     .option("-D <FILE>", "log to FILE and not to standard error")
@@ -220,6 +239,7 @@ const program = (
         logFile: o.D,
         blocks: o.block ?? [],
         net: o.net,
+        smp: smpOf(o),
       }),
     )
   root
@@ -303,6 +323,10 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
     if (options.pae && options.native)
       return Effect.fail(new UsageError({ problem: "--pae is a choice of the host's, and --native has none" }))
+    if (options.native && options.smp.processors !== options.smp.vcpus)
+      return Effect.fail(
+        new UsageError({ problem: "--pcpus and --pin are for a host's scheduler, and --native has none" }),
+      )
     if (options.pae && options.arch === "x86_64") return Effect.fail(new UsageError({ problem: PAE_IS_I386 }))
     // Puppy, which would be taken then.
     if (options.pae && options.kernel === undefined)

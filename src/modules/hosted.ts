@@ -22,6 +22,8 @@ export interface HostedShape {
   /** Virtual CPUs of the guest (default 1), and physical processors of the host (default 1). */
   readonly vcpus?: number
   readonly processors?: number
+  /** For each virtual CPU the processors that it may run on, bit by bit; default: all. */
+  readonly affinity?: ReadonlyArray<number>
   /** Of the turns that several processors take in one thread. */
   readonly seed?: number
 }

@@ -24,9 +24,9 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
   const clocks = Array.from({ length: config.processors ?? 1 }, (_, cpu) => new ApicClock(heap, chipset, cpu, VECTORS))
   const host = new HostX86_64({ machine, heap, clocks, log: config.log, end: HOST_BYTES, seed: config.seed ?? 0 })
   if (heap.fresh) host.startProcess()
-  const { startMs, vcpus = 1 } = config
+  const { startMs, vcpus = 1, affinity = [] } = config
   const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
-    new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, shadowLimit })
+    new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, affinity, shadowLimit })
   const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow
   return {

@@ -19,6 +19,8 @@ export interface Guest64Config {
   readonly startMs: number
   /** Virtual CPUs that it may have. */
   readonly vcpus: number
+  /** For each of them the processors that it may run on, bit by bit; default: all. */
+  readonly affinity: ReadonlyArray<number>
   /** The most shadow pages that it may have. */
   readonly shadowLimit: number
 }
