@@ -19,7 +19,8 @@ long sys_access(), sys_bind(), sys_brk(), sys_chdir(), sys_chmod(), sys_chown(),
 	sys_sendto(), sys_set_thread_area(), sys_set_tid_address(), sys_sethostname(), sys_setpgid(), sys_setsid(),
 	sys_setsockopt(), sys_shutdown(), sys_sigreturn(), sys_socket(), sys_socketcall(), sys_socketpair(),
 	sys_stat(), sys_stat64(), sys_statfs(), sys_statfs64(), sys_symlink(), sys_sync(), sys_syncfs(),
-	sys_sysinfo(), sys_syslog(), sys_tgkill(), sys_time(), sys_times(), sys_tkill(), sys_truncate(), sys_truncate64(), sys_umask(),
+	sys_sysinfo(), sys_syslog(), sys_tgkill(), sys_time(), sys_times(), sys_tkill(), sys_truncate(), sys_truncate64(),
+	sys_umask(),
 	sys_umount(), sys_umount2(), sys_uname(), sys_unlink(), sys_unlinkat(), sys_utime(), sys_utimensat(),
 	sys_utimes(), sys_wait4(), sys_waitpid(), sys_write(), sys_writev(), sys_zero();
 
@@ -118,6 +119,7 @@ const struct syscall syscall_table[] = {
 	[190] = CALL(fork),
 	[191] = CALL(getrlimit),
 	[192] = CALL(mmap2),
+	[193] = FS(truncate64),
 	[194] = FS(ftruncate64),
 	[195] = FS(stat64),
 	[196] = FS(lstat64),

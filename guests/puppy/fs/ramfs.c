@@ -40,7 +40,7 @@ ulong inode_page_get(struct inode *i, ulong index)
 	return pfn;
 }
 
-static void drop_page(struct inode *i, ulong index)
+void inode_drop_page(struct inode *i, ulong index)
 {
 	ulong flags = spin_lock_irqsave(&i->pages_lock), pfn = i->pages[index];
 
@@ -113,7 +113,7 @@ int inode_truncate(struct inode *i, u64 size)
 		/* What is cut off must read as zeroes should the file grow again. */
 		ulong keep = (size + PAGE_SIZE - 1) >> PAGE_SHIFT;
 		for (ulong p = keep; p < i->pages_size; p++)
-			drop_page(i, p);
+			inode_drop_page(i, p);
 		if (size == 0) {
 			i->image = NULL;
 		} else {

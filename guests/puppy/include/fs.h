@@ -156,6 +156,7 @@ ulong inode_page(struct inode *i, ulong index, bool create); /* frame of a page 
 ulong inode_page_get(struct inode *i, ulong index); /* the same with a reference, and only if it is there; any time */
 long inode_read(struct inode *i, u64 pos, void *kbuf, size_t n);
 int inode_truncate(struct inode *i, u64 size);
+void inode_drop_page(struct inode *i, ulong index); /* below i->pages_size */
 bool inode_pages_room(struct inode *i, ulong index); /* i->pages is large enough; false: it cannot be */
 extern const struct file_ops ramfs_fops;
 
