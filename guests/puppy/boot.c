@@ -14,6 +14,8 @@ void pci_init(void);
 bool virtio_console_init(void);
 void virtio_rng_init(void);
 void net_init(void);
+void virtio_blk_init(void);
+void flush_init(void);
 void init_process(void);
 
 struct boot_info boot;
@@ -73,7 +75,7 @@ __attribute__((used, noreturn)) void start_kernel(void)
 {
 	read_boot_params();
 	pv_select(boot.subarch);
-	pv_ops.init_cpu();
+	pv_ops.init_cpu(&cpu0_area);
 	const char *level = boot_param("loglevel=");
 	bool debug = boot_param("debug") != NULL;
 	if (debug || level)
@@ -103,12 +105,17 @@ __attribute__((used, noreturn)) void start_kernel(void)
 	random_init();
 	virtio_rng_init();
 	net_init();
+	virtio_blk_init();
 	if (boot.initrd_size)
 		cpio_unpack(boot.initrd_start, boot.initrd_size);
+	/* Waiting for them takes a running clock. */
+	irq_enable();
+	smp_init();
 	/* The banner is out; from now on the console is the users', and the kernel speaks up only when it must. */
 	if (!debug && !level)
 		console_loglevel = LOG_NOTICE;
 	kernel_task(init_process);
+	flush_init();
 	idle_loop();
 }
 

@@ -107,7 +107,7 @@ syscall_entry:
 	call	do_syscall
 	jmp	ret_to_user
 
-/* A new task comes here from switch_to, with its pt_regs on top of the stack. */
+/* A new task comes here from switch_to, with its pt_regs on top of the stack and the task that ran before in %eax. */
 	.globl	ret_from_fork
 ret_from_fork:
 	call	task_begin

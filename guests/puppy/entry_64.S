@@ -170,9 +170,10 @@ lguest64_iret:
 	syscall
 	ud2
 
-/* A new task comes here from switch_to, with its pt_regs on top of the stack. */
+/* A new task comes here from switch_to, with its pt_regs on top of the stack and the task that ran before in %rax. */
 	.globl	ret_from_fork
 ret_from_fork:
+	movq	%rax, %rdi
 	call	task_begin
 	jmp	ret_to_user
 

@@ -185,9 +185,12 @@ static void reset_task(struct task *t, const char *path)
 {
 	const char *base = path;
 
+	ulong flags = spin_lock_irqsave(&task_lock);
 	for (int i = 0; i < NSIG; i++)
 		if (t->sigact[i].handler != SIG_IGN)
 			memset(&t->sigact[i], 0, sizeof(t->sigact[i]));
+	spin_unlock_irqrestore(&task_lock, flags);
+	t->clear_tid = NULL;
 	for (const char *p = path; *p; p++)
 		if (*p == '/')
 			base = p + 1;
@@ -213,7 +216,7 @@ static void open_console(void)
 		return;
 	fd_install(f, false);
 	for (int i = 0; i < 2; i++) {
-		f->refs++;
+		file_get(f);
 		fd_install(f, false);
 	}
 }
@@ -239,20 +242,18 @@ static long exec_inode(struct inode *inode, const char *path, struct args *args)
 		return -ENOMEM;
 	}
 	/* The new space must be current to be written to; the old one waits until nothing can fail any more. */
-	t->mm = mm;
-	mm_switch(mm);
+	set_mm(mm);
 	err = map_image(mm, inode, img);
 	if (!err)
 		err = build_stack(mm, args, img, &sp);
 	if (err) {
-		t->mm = old;
-		mm_switch(old);
-		mm_destroy(mm);
+		set_mm(old);
+		mm_put(mm);
 		kfree(img);
 		return err;
 	}
 	if (old)
-		mm_destroy(old);
+		mm_put(old);
 	reset_task(t, path);
 	if (t == init_task)
 		open_console();
@@ -316,6 +317,7 @@ long do_execve(const char *path, char *const *argv, char *const *envp, bool user
 	long r = collect(&args, argv, user, &args.argc);
 	if (!r)
 		r = collect(&args, envp, user, &args.envc);
+	fs_lock();
 	for (int depth = 0; !r; depth++) {
 		struct inode *inode = path_lookup(AT_FDCWD, path, true, &err);
 		if (!inode) {
@@ -336,6 +338,7 @@ long do_execve(const char *path, char *const *argv, char *const *envp, bool user
 		inode_put(inode);
 		path = interp;
 	}
+	fs_unlock();
 	kfree(args.buf);
 	return r;
 }

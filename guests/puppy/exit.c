@@ -8,6 +8,18 @@ static struct waitq child_wait; /* all parents: they look for themselves */
 
 #define WNOHANG 1
 
+/* Tells who shares our memory that we are done with it (set_tid_address), and gives it up. */
+static void leave_memory(struct mm *mm)
+{
+	int *tid = current->clear_tid;
+
+	if (tid && mm && READ_ONCE(mm->users) > 1 && !put_user(0, tid))
+		do_futex_wake(tid, 1);
+	set_mm(NULL);
+	if (mm)
+		mm_put(mm);
+}
+
 void do_exit(int code)
 {
 	struct task *t = current;
@@ -17,18 +29,15 @@ void do_exit(int code)
 		int status = code & 0x7f ? 128 + (code & 0x7f) : code >> 8 & 0xff;
 		if (code & 0x7f)
 			pr_warn("init was killed by signal %d\n", code & 0x7f);
+		filesystems_down();
 		pv_ops.power_off("init has exited", status);
 	}
+	leave_memory(mm);
 	files_close(t, false);
 	inode_put(t->cwd);
 	t->cwd = NULL;
 
-	/* Off the dying address space, then take it apart. */
-	t->mm = NULL;
-	mm_switch(NULL);
-	if (mm)
-		mm_destroy(mm);
-
+	/* The parent is looked at and told under the lock: it may be dying too. */
 	ulong flags = spin_lock_irqsave(&task_lock);
 	while (t->children) {
 		struct task *c = t->children;
@@ -39,32 +48,36 @@ void do_exit(int code)
 	}
 	t->exit_code = code;
 	t->state = TASK_ZOMBIE;
+	if (t->parent)
+		send_signal_locked(t->parent, SIGCHLD);
 	spin_unlock_irqrestore(&task_lock, flags);
-	send_signal(t->parent, SIGCHLD);
+	/* From here on the parent may find us; it frees us when we are off our stack. */
 	wake_all(&child_wait);
 	schedule();
 	panic("a dead process ran again");
 }
 
-/* A zombie child that fits; *any: there are children at all that would. */
+/* A zombie child that fits; *any: there are children at all that would. Nobody else takes it: it is ours to wait for. */
 static struct task *find_zombie(pid_t pid, bool *any)
 {
-	struct task *self = current;
+	struct task *self = current, *c;
+	ulong flags = spin_lock_irqsave(&task_lock);
 
 	*any = false;
-	for (struct task *c = self->children; c; c = c->sibling) {
+	for (c = self->children; c; c = c->sibling) {
 		if (pid > 0 ? c->pid != pid : pid == 0 ? c->pgrp != self->pgrp : pid < -1 ? c->pgrp != -pid : false)
 			continue;
 		*any = true;
 		if (c->state == TASK_ZOMBIE)
-			return c;
+			break;
 	}
-	return NULL;
+	spin_unlock_irqrestore(&task_lock, flags);
+	return c;
 }
 
 long do_wait4(pid_t pid, int *status, int options, void *rusage)
 {
-	struct task *self = current, *c;
+	struct task *self = current, *c = NULL;
 	bool any;
 
 	int err = wait_event(&child_wait, (c = find_zombie(pid, &any)) || !any || (options & WNOHANG));

@@ -62,9 +62,10 @@ high:
 
 	.section .bss.page, "aw", @nobits
 	.balign	4096
-	.globl	kernel_pgd, boot_pte
+	.globl	boot_tables, kernel_pgd, boot_pte
 kernel_pgd:
 	.skip	4096
+boot_tables:
 boot_pte:
 	.skip	4096
 	.balign	KERNEL_STACK

@@ -55,9 +55,10 @@ high:
 
 	.section .bss.page, "aw", @nobits
 	.balign	4096
-	.globl	kernel_pgd
+	.globl	boot_tables, kernel_pgd
 kernel_pgd:
 	.skip	4096
+boot_tables:
 boot_pud_low:
 	.skip	4096
 boot_pud:

@@ -31,6 +31,7 @@ void irq_register(int irq, void (*handler)(struct pt_regs *))
 void do_irq(struct pt_regs *regs, int irq)
 {
 	this_cpu()->irq_count++;
+	this_cpu()->irqs[irq]++;
 	/* Acknowledged first: a level-triggered line that its handler has calmed is then quiet, another edge is not lost. */
 	pv_ops.irq_done(irq);
 	if (!handlers[irq][0].fn)

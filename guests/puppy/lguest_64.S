@@ -50,6 +50,13 @@ lguest64_halt:
 	syscall
 	ret
 
+/* Where hypercall VCPU_UP starts another processor: its number in %rdi, its stack, no %gs. */
+	.globl	lguest64_secondary_entry
+lguest64_secondary_entry:
+	xorl	%ebp, %ebp
+	call	lguest64_secondary
+	ud2
+
 /* SWAPGS on entry becomes nothing: a template of no bytes, filled with NOPs. */
 nothing:
 

@@ -21,7 +21,7 @@ _Static_assert(PT_SIZE == LGR_SIZE && PT_IP == LGR_RIP && PT_RAX == LGR_RAX && P
 _Static_assert(offsetof(struct percpu, tss) + 4 == offsetof(struct percpu, tss.rsp), "tss");
 #endif
 
-static struct task idle;
+static struct task idle = { .on_cpu = true };
 
 /* In .data, not .bss: the assembly that clears .bss runs before the hypervisor is told of the shared page. */
 struct cpu_area cpu0_area __attribute__((section(".data.page"))) = {

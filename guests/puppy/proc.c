@@ -43,7 +43,8 @@ static void prepare_stack(struct task *t)
 	t->sp = (ulong)sp;
 }
 
-struct task *task_alloc(void)
+/* A task without a number: neither found nor counted. */
+static struct task *task_bare(void)
 {
 	struct task *t = kzalloc(sizeof(*t));
 	ulong stack;
@@ -56,18 +57,71 @@ struct task *task_alloc(void)
 		return NULL;
 	}
 	t->stack = (ulong)pfn_to_va(stack);
+	t->refs = 1;
+	t->state = TASK_NEW;
+	t->start_ns = now_ns();
+	t->umask = 022;
+	t->cpu = this_cpu()->cpu;
+	t->affinity = ~0u;
+	return t;
+}
+
+struct task *task_alloc(void)
+{
+	struct task *t = task_bare();
+
+	if (!t)
+		return NULL;
 	prepare_stack(t);
 	ulong flags = spin_lock_irqsave(&task_lock);
 	t->pid = new_pid();
-	t->state = TASK_SLEEPING;
-	t->start_ns = now_ns();
-	t->umask = 022;
 	t->next_all = all_tasks;
 	all_tasks = t;
 	spin_unlock_irqrestore(&task_lock, flags);
 	return t;
 }
 
+struct task *idle_task(int cpu)
+{
+	struct task *t = task_bare();
+
+	if (t) {
+		t->cpu = cpu;
+		t->affinity = 1u << cpu;
+		t->state = TASK_RUNNING;
+		t->on_cpu = true;
+		strlcpy(t->comm, "idle", sizeof(t->comm));
+	}
+	return t;
+}
+
+struct task *task_get(pid_t pid)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	struct task *t = task_find(pid);
+
+	if (t)
+		t->refs++;
+	spin_unlock_irqrestore(&task_lock, flags);
+	return t;
+}
+
+void task_put(struct task *t)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	bool last = --t->refs == 0;
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	if (!last)
+		return;
+	/* A task that has just died may still be on its way off its stack. */
+	while (__atomic_load_n(&t->on_cpu, __ATOMIC_ACQUIRE))
+		cpu_relax();
+	free_pages_order(va_to_pa((void *)t->stack) >> PAGE_SHIFT, 1);
+	kfree(t);
+}
+
+/* Its number is free again; the task itself stays while somebody looks at it. */
 void task_free(struct task *t)
 {
 	ulong flags = spin_lock_irqsave(&task_lock);
@@ -78,8 +132,38 @@ void task_free(struct task *t)
 			break;
 		}
 	spin_unlock_irqrestore(&task_lock, flags);
-	free_pages_order(va_to_pa((void *)t->stack) >> PAGE_SHIFT, 1);
-	kfree(t);
+	task_put(t);
+}
+
+u32 task_count(void)
+{
+	u32 n = 0;
+	ulong flags = spin_lock_irqsave(&task_lock);
+
+	for (struct task *t = all_tasks; t; t = t->next_all)
+		n++;
+	spin_unlock_irqrestore(&task_lock, flags);
+	return n;
+}
+
+/* ---- Whose address space: task_lock, so that others may look at it ---- */
+
+struct mm *task_mm(struct task *t)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	struct mm *mm = t->mm ? mm_get(t->mm) : NULL;
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	return mm;
+}
+
+void set_mm(struct mm *mm)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+
+	current->mm = mm;
+	mm_switch(mm);
+	spin_unlock_irqrestore(&task_lock, flags);
 }
 
 /* A task that starts in a kernel function; it becomes a process by executing a program. */

@@ -103,9 +103,9 @@ static void set_gdt(int index, u64 descriptor)
 	hcall(LHCALL_LOAD_GDT_ENTRY, index, (u32)descriptor, descriptor >> 32, 0);
 }
 
-static void lguest_init_cpu(void)
+static void lguest_init_cpu(struct cpu_area *area)
 {
-	ulong pc = (ulong)&cpu0_area.pc;
+	ulong pc = (ulong)&area->pc;
 
 	current_cr3 = va_to_pa(kernel_pgd);
 	/* The host lowers privilege 0 in a descriptor to 1, where we run. */
@@ -238,6 +238,8 @@ const struct pv_ops pv_lguest = {
 	.user_ds = USER_DS,
 	.large_pages = false, /* lguest's shadow pages know 4 KB only */
 	.has_ports = false,
+	.own_clocks = true,
+	.ipi_line = -1, /* the ABI knows one virtual processor */
 	.init_cpu = lguest_init_cpu,
 	.set_gate = lguest_set_gate,
 	.set_syscall = lguest_set_syscall,
@@ -245,6 +247,7 @@ const struct pv_ops pv_lguest = {
 	.load_tls = lguest_load_tls,
 	.read_cr2 = lguest_read_cr2,
 	.flush_tlb = lguest_flush_tlb,
+	.flush_tlb_others = smp_flush_tlb_others,
 	.pgd_cleared = lguest_pgd_cleared,
 	.lazy_begin = lguest_lazy_begin,
 	.lazy_end = lguest_lazy_end,

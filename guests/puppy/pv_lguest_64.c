@@ -8,13 +8,12 @@
 #include "proc.h"
 
 void lguest64_save_flags(void), lguest64_restore_flags(void), lguest64_irq_disable(void), lguest64_irq_enable(void);
-void lguest64_iret(void), lguest64_halt(void), lguest64_syscall_entry(void);
+void lguest64_iret(void), lguest64_halt(void), lguest64_syscall_entry(void), lguest64_secondary_entry(void);
 
-/* The shared page of the boot processor is the first page of its area. */
-static u8 *const shared = cpu0_area.shared;
-#define SHARED(type, offset) (*(volatile type *)(shared + (offset)))
-
-static bool queued; /* calls wait in the ring */
+/* Each processor's shared page is the first page of its area. */
+static u8 *shared_page(struct percpu *pc) { return container_of(pc, struct cpu_area, pc)->shared; }
+#define SHARED_OF(pc, type, offset) (*(volatile type *)(shared_page(pc) + (offset)))
+#define SHARED(type, offset) SHARED_OF(this_cpu(), type, offset)
 
 static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 {
@@ -25,51 +24,53 @@ static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 			 : "+a"(nr)
 			 : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), [flag] "i"(LGS_HYPERCALL_FLAG)
 			 : "rcx", "r11", "memory", "cc");
-	queued = false;
+	this_cpu()->queued = false; /* the host has emptied the ring first */
 	return nr;
 }
-
-static u32 lazy, next_call;
 
 /* Notes a call for later. A full ring is emptied by making this one at once, since the ring is always done first. */
 static void async_hcall(ulong nr, ulong a, ulong b, ulong c)
 {
 	ulong flags = irq_save();
+	struct percpu *pc = this_cpu();
 
-	if (SHARED(u8, LGS_HCALL_STATUS + next_call) != LHCALL_FREE) {
+	if (SHARED_OF(pc, u8, LGS_HCALL_STATUS + pc->next_call) != LHCALL_FREE) {
 		hcall(nr, a, b, c, 0, 0);
 	} else {
-		volatile u64 *call = (volatile u64 *)(shared + LGS_HCALLS) + next_call * 6;
+		volatile u64 *call = (volatile u64 *)(shared_page(pc) + LGS_HCALLS) + pc->next_call * 6;
 		call[0] = nr;
 		call[1] = a;
 		call[2] = b;
 		call[3] = c;
 		barrier();
-		queued = true;
-		SHARED(u8, LGS_HCALL_STATUS + next_call) = LHCALL_PENDING;
-		next_call = (next_call + 1) % LHCALL_RING_SIZE;
+		pc->queued = true;
+		SHARED_OF(pc, u8, LGS_HCALL_STATUS + pc->next_call) = LHCALL_PENDING;
+		pc->next_call = (pc->next_call + 1) % LHCALL_RING_SIZE;
 	}
 	irq_restore(flags);
 }
 
 static void lazy_hcall(ulong nr, ulong a, ulong b, ulong c)
 {
-	if (lazy)
+	if (this_cpu()->lazy)
 		async_hcall(nr, a, b, c);
 	else
 		hcall(nr, a, b, c, 0, 0);
 }
 
-static void lguest64_lazy_begin(void) { lazy++; }
+static void lguest64_lazy_begin(void) { this_cpu()->lazy++; }
 static void lguest64_lazy_end(void)
 {
-	if (--lazy == 0 && queued)
+	struct percpu *pc = this_cpu();
+
+	if (--pc->lazy == 0 && pc->queued)
 		hcall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0, 0);
 }
 
 /* ---- Memory ---- */
 
-static void lguest64_write_cr3(ulong pgd) { lazy_hcall(LHCALL_NEW_PGTABLE, pgd, 0, 0); }
+/* At once: the old tables may be gone, by another processor's hand, as soon as we say that we have left them. */
+static void lguest64_write_cr3(ulong pgd) { hcall(LHCALL_NEW_PGTABLE, pgd, 0, 0, 0, 0); }
 
 /* A new entry may wait in the ring: until it is emptied the address faults in the shadow, and the host looks it up. */
 static void lguest64_set_pte(ulong *ptep, ulong pte, ulong va, ulong pgd)
@@ -91,12 +92,13 @@ static ulong lguest64_read_cr2(void) { return SHARED(u64, LGS_CR2); }
 
 /* ---- The processor ---- */
 
-static void lguest64_init_cpu(void)
+static void lguest64_init_cpu(struct cpu_area *area)
 {
+	u8 *shared = area->shared;
 	u32 a, b, c, d;
 
 	/* hcall() finds the flag through %gs, whose base is what this call is about: so by hand. */
-	SHARED(u32, LGS_HYPERCALL_FLAG) = 1;
+	*(volatile u32 *)(shared + LGS_HYPERCALL_FLAG) = 1;
 	ulong nr = LHCALL_SET_BASE;
 	__asm__ volatile("syscall" : "+a"(nr) : "D"((ulong)LGUEST_BASE_GS_KERNEL), "S"(shared) : "rcx", "r11", "memory", "cc");
 	hcall(LHCALL_TS, 1, 0, 0, 0, 0);
@@ -124,12 +126,12 @@ static void lguest64_set_kernel_stack(ulong top)
 
 static void lguest64_load_tls(struct task *t)
 {
-	static u64 fs, gs;
+	struct percpu *pc = this_cpu();
 
-	if (fs != t->fs_base)
-		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_FS, fs = t->fs_base, 0);
-	if (gs != t->gs_base)
-		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_GS_USER, gs = t->gs_base, 0);
+	if (pc->known_fs != t->fs_base)
+		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_FS, pc->known_fs = t->fs_base, 0);
+	if (pc->known_gs != t->gs_base)
+		lazy_hcall(LHCALL_SET_BASE, LGUEST_BASE_GS_USER, pc->known_gs = t->gs_base, 0);
 }
 
 /* System calls arrive with virtual interrupts off. */
@@ -142,7 +144,8 @@ __attribute__((used)) void lguest64_syscall(struct pt_regs *regs)
 
 /* ---- Interrupts and time ---- */
 
-static void lguest64_irq_enable_line(int irq) { SHARED(u32, LGS_BLOCKED_INTERRUPTS) &= ~(1u << irq); }
+/* Devices interrupt processor 0. */
+static void lguest64_irq_enable_line(int irq) { SHARED_OF(&cpu0_area.pc, u32, LGS_BLOCKED_INTERRUPTS) &= ~(1u << irq); }
 static void lguest64_irq_done(int irq) { (void)irq; }
 
 static u64 tsc_start;
@@ -167,6 +170,28 @@ static u64 lguest64_clock_ns(void)
 }
 
 static u64 lguest64_wall_seconds(void) { return SHARED(u64, LGS_TIME_SEC); }
+
+/* ---- Other processors ---- */
+
+static int lguest64_find_cpus(void) { return SHARED(u32, LGS_VCPU_COUNT); }
+static void lguest64_send_ipi(u32 mask) { hcall(LHCALL_SEND_IPI, mask, 0, 0, 0, 0); }
+
+/* From lguest64_secondary_entry: no %gs yet. */
+__attribute__((used)) void lguest64_secondary(ulong index)
+{
+	secondary_start(container_of(cpus[index], struct cpu_area, pc));
+}
+
+/* It starts on the tables that we use now; those of a process may go away, so it begins on the kernel's. */
+static void lguest64_start_cpu(struct cpu_area *area, ulong stack)
+{
+	SHARED_OF(&area->pc, u32, LGS_HYPERCALL_FLAG) = 0;
+	SHARED_OF(&area->pc, u32, LGS_IRQ_ENABLED) = 0;
+	SHARED_OF(&area->pc, u32, LGS_IRQ_PENDING) = 0;
+	SHARED_OF(&area->pc, u32, LGS_BLOCKED_INTERRUPTS) = ~(1u << LGUEST_IRQ_TIMER | 1u << LGUEST_IRQ_IPI);
+	memset(shared_page(&area->pc) + LGS_HCALL_STATUS, LHCALL_FREE, LHCALL_RING_SIZE);
+	hcall(LHCALL_VCPU_UP, area->pc.cpu, va_to_pa(area->shared), (ulong)lguest64_secondary_entry, stack, 0);
+}
 
 /* ---- The end ---- */
 
@@ -208,6 +233,8 @@ const struct pv_ops pv_lguest64 = {
 	.user_ds = GUEST_USER_DS,
 	.large_pages = true,
 	.has_ports = false,
+	.own_clocks = true,
+	.ipi_line = LGUEST_IRQ_IPI,
 	.init_cpu = lguest64_init_cpu,
 	.set_gate = lguest64_set_gate,
 	.set_syscall = lguest64_set_syscall,
@@ -215,6 +242,7 @@ const struct pv_ops pv_lguest64 = {
 	.load_tls = lguest64_load_tls,
 	.read_cr2 = lguest64_read_cr2,
 	.flush_tlb = lguest64_flush_tlb,
+	.flush_tlb_others = smp_flush_tlb_others,
 	.pgd_cleared = lguest64_pgd_cleared,
 	.lazy_begin = lguest64_lazy_begin,
 	.lazy_end = lguest64_lazy_end,
@@ -225,6 +253,9 @@ const struct pv_ops pv_lguest64 = {
 	.clock_next = lguest64_clock_next,
 	.clock_ns = lguest64_clock_ns,
 	.wall_seconds = lguest64_wall_seconds,
+	.find_cpus = lguest64_find_cpus,
+	.start_cpu = lguest64_start_cpu,
+	.send_ipi = lguest64_send_ipi,
 	.power_off = lguest64_power_off,
 	.restart = lguest64_restart,
 };

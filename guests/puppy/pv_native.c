@@ -2,6 +2,7 @@
  * The backend for bare hardware: ring 0, our own descriptor tables, two 8259 interrupt controllers, the 8254 timer and
  * the CMOS clock.
  */
+#include "native_smp.h"
 #include "printk.h"
 #include "proc.h"
 
@@ -39,8 +40,6 @@ static u64 segment(u64 base, u32 limit, u32 flags)
 
 #define TSS_AVAILABLE 0x89
 
-static u8 double_fault_stack[2048] __attribute__((aligned(16)));
-
 #ifdef __x86_64__
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
@@ -62,7 +61,7 @@ static void load_tables(struct percpu *pc)
 	pc->gdt[USER_CS / 8] = CODE64 | DPL(3);
 	pc->gdt[TSS_SELECTOR / 8] = segment(tss & 0xffffffff, sizeof(pc->tss) - 1, TSS_AVAILABLE);
 	pc->gdt[TSS_SELECTOR / 8 + 1] = tss >> 32;
-	pc->tss.ist[0] = (ulong)(double_fault_stack + sizeof(double_fault_stack));
+	pc->tss.ist[0] = (ulong)(pc->double_fault_stack + sizeof(pc->double_fault_stack));
 	pc->tss.iomap_base = sizeof(pc->tss);
 
 	struct table_pointer gdtr = { sizeof(pc->gdt) - 1, (ulong)pc->gdt }, idtr = { sizeof(idt) - 1, (ulong)idt };
@@ -93,12 +92,6 @@ static void native_load_tls(struct task *t)
 	wrmsr(MSR_KERNEL_GS_BASE, t->gs_base);
 }
 #else
-static struct {
-	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs, ss, ds,
-		fs, gs, ldt;
-	u16 trap, iomap_base;
-} double_fault_tss;
-
 static void load_tables(struct percpu *pc)
 {
 	pc->gdt[GDT_KERNEL_CS] = CODE32;
@@ -107,19 +100,19 @@ static void load_tables(struct percpu *pc)
 	pc->gdt[GDT_USER_DS] = DATA32 | DPL(3);
 	pc->gdt[GDT_PERCPU] = DATA32 | segment((ulong)pc, 0, 0);
 	pc->gdt[GDT_TSS] = segment((ulong)&pc->tss, sizeof(pc->tss) - 1, TSS_AVAILABLE);
-	pc->gdt[GDT_DOUBLEFAULT_TSS] = segment((ulong)&double_fault_tss, sizeof(double_fault_tss) - 1, TSS_AVAILABLE);
+	pc->gdt[GDT_DOUBLEFAULT_TSS] = segment((ulong)&pc->double_fault_tss, sizeof(pc->double_fault_tss) - 1, TSS_AVAILABLE);
 	pc->tss.ss0 = KERNEL_DS;
 	pc->tss.iomap_base = sizeof(pc->tss);
 
 	/* A double fault often means that the stack is gone: it gets a task of its own. */
-	double_fault_tss.cr3 = va_to_pa(kernel_pgd);
-	double_fault_tss.eip = (ulong)double_fault_entry;
-	double_fault_tss.eflags = 2;
-	double_fault_tss.esp = (ulong)(double_fault_stack + sizeof(double_fault_stack));
-	double_fault_tss.cs = KERNEL_CS;
-	double_fault_tss.ss = double_fault_tss.ds = double_fault_tss.es = KERNEL_DS;
-	double_fault_tss.fs = PERCPU_SELECTOR;
-	double_fault_tss.iomap_base = sizeof(double_fault_tss);
+	pc->double_fault_tss.cr3 = va_to_pa(kernel_pgd);
+	pc->double_fault_tss.eip = (ulong)double_fault_entry;
+	pc->double_fault_tss.eflags = 2;
+	pc->double_fault_tss.esp = (ulong)(pc->double_fault_stack + sizeof(pc->double_fault_stack));
+	pc->double_fault_tss.cs = KERNEL_CS;
+	pc->double_fault_tss.ss = pc->double_fault_tss.ds = pc->double_fault_tss.es = KERNEL_DS;
+	pc->double_fault_tss.fs = PERCPU_SELECTOR;
+	pc->double_fault_tss.iomap_base = sizeof(pc->double_fault_tss);
 
 	struct table_pointer gdtr = { sizeof(pc->gdt) - 1, (ulong)pc->gdt }, idtr = { sizeof(idt) - 1, (ulong)idt };
 	__asm__ volatile("lgdt %0\n\t"
@@ -168,11 +161,11 @@ static void native_set_gate(int vector, void (*handler)(void), int dpl, bool tra
 
 static void native_set_syscall(void) {} /* int 0x80 has its gate; LSTAR was set with the tables */
 
-static void native_init_cpu(void)
+static void native_init_cpu(struct cpu_area *area)
 {
 	u32 a, b, c, features, extended;
 
-	load_tables(&cpu0_area.pc);
+	load_tables(&area->pc);
 	cpuid(1, &a, &b, &c, &features);
 	write_cr0((read_cr0() | CR0_WP | CR0_EM) & ~0xaul /* TS, MP */);
 	ulong cr4 = read_cr4();
@@ -247,7 +240,7 @@ static void pic_init(void)
 static void native_irq_enable_line(int irq)
 {
 	if (irq > 15)
-		return;
+		return; /* the local APIC's */
 	pic_mask &= ~(1 << irq);
 	outb(PIC1 + 1, pic_mask);
 	outb(PIC2 + 1, pic_mask >> 8);
@@ -255,6 +248,11 @@ static void native_irq_enable_line(int irq)
 
 static void native_irq_done(int irq)
 {
+	if (irq >= 16) {
+		if (irq == NATIVE_IPI_LINE)
+			native_ipi_done();
+		return;
+	}
 	if (irq >= 8)
 		outb(PIC2, 0x20);
 	outb(PIC1, 0x20);
@@ -279,8 +277,9 @@ static void native_clock_next(u64 ns) { (void)ns; }
 
 static u64 native_clock_ns(void)
 {
+	static spinlock_t lock; /* the port is read in two halves */
 	static u64 last;
-	ulong flags = irq_save();
+	ulong flags = spin_lock_irqsave(&lock);
 
 	outb(0x43, 0); /* latch */
 	u32 count = inb(0x40);
@@ -290,7 +289,7 @@ static u64 native_clock_ns(void)
 	if (now < last)
 		now = last;
 	last = now;
-	irq_restore(flags);
+	spin_unlock_irqrestore(&lock, flags);
 	return now;
 }
 
@@ -350,10 +349,13 @@ static __attribute__((noreturn)) void native_restart(void)
 		__asm__ volatile("cli; hlt");
 }
 
-static void native_init_cpu_and_pic(void)
+static void native_init(struct cpu_area *area)
 {
-	native_init_cpu();
-	pic_init();
+	native_init_cpu(area);
+	if (area == &cpu0_area)
+		pic_init();
+	else
+		native_secondary_init();
 }
 
 const struct pv_ops pv_native = {
@@ -373,13 +375,16 @@ const struct pv_ops pv_native = {
 	.user_ds = USER_DS,
 	.large_pages = true,
 	.has_ports = true,
-	.init_cpu = native_init_cpu_and_pic,
+	.own_clocks = false,
+	.ipi_line = NATIVE_IPI_LINE,
+	.init_cpu = native_init,
 	.set_gate = native_set_gate,
 	.set_syscall = native_set_syscall,
 	.set_kernel_stack = native_set_kernel_stack,
 	.load_tls = native_load_tls,
 	.read_cr2 = native_read_cr2,
 	.flush_tlb = native_flush_tlb,
+	.flush_tlb_others = smp_flush_tlb_others,
 	.pgd_cleared = native_pgd_cleared,
 	.lazy_begin = native_lazy,
 	.lazy_end = native_lazy,
@@ -390,6 +395,9 @@ const struct pv_ops pv_native = {
 	.clock_next = native_clock_next,
 	.clock_ns = native_clock_ns,
 	.wall_seconds = native_wall_seconds,
+	.find_cpus = native_find_cpus,
+	.start_cpu = native_start_cpu,
+	.send_ipi = native_send_ipi,
 	.power_off = native_power_off,
 	.restart = native_restart,
 };

@@ -1,69 +1,239 @@
 /*
- * Who runs. One queue, first come first served, 50 ms each. Tasks are switched only when they ask (sleep, exit, yield)
- * or on the way back to user mode; the kernel itself is never preempted, so its data needs guarding from interrupts
- * alone. The queue's lock is what other processors will meet.
+ * Who runs where. Each processor has a queue, first come first served, 50 ms each. Tasks are switched only when they ask
+ * (sleep, exit, yield) or on the way back to user mode; the kernel itself is never preempted.
+ *
+ * A queue's lock is held across the switch, until the next task runs on its own stack: so whoever has the lock and finds
+ * a task neither queued nor current there may have it run elsewhere.
  */
 #include "printk.h"
 #include "proc.h"
 
 #define SLICE 5 /* ticks */
 
-static struct task *run_first, *run_last;
-static spinlock_t run_lock;
-static ulong runnable;
-
 extern char idle_stack[];
+static u32 idle_mask; /* processors that run their idle task: a hint, where to put work */
 
 void sched_init(void)
 {
 	struct task *idle = this_cpu()->idle;
 
 	idle->stack = (ulong)idle_stack;
+	idle->affinity = 1;
 	strlcpy(idle->comm, "idle", sizeof(idle->comm));
 }
 
-static void enqueue(struct task *t)
+/* ---- Queues, with their lock held ---- */
+
+static void enqueue(struct run_queue *rq, struct task *t)
 {
 	t->next_run = NULL;
-	if (run_last)
-		run_last->next_run = t;
+	if (rq->last)
+		rq->last->next_run = t;
 	else
-		run_first = t;
-	run_last = t;
-	runnable++;
+		rq->first = t;
+	rq->last = t;
+	rq->length++;
+	t->queued = true;
+}
+
+static void dequeue(struct run_queue *rq, struct task *t)
+{
+	struct task *before = NULL;
+
+	for (struct task *p = rq->first; p != t; p = p->next_run)
+		before = p;
+	if (before)
+		before->next_run = t->next_run;
+	else
+		rq->first = t->next_run;
+	if (rq->last == t)
+		rq->last = before;
+	rq->length--;
+	t->queued = false;
+}
+
+static bool allowed(struct task *t, u32 cpu) { return READ_ONCE(t->affinity) >> cpu & 1; }
+
+/* The queue that t belongs to. It may move while we reach for the lock. */
+static struct percpu *lock_queue_of(struct task *t)
+{
+	for (;;) {
+		struct percpu *pc = cpus[READ_ONCE(t->cpu)];
+		spin_lock(&pc->rq.lock);
+		if (READ_ONCE(t->cpu) == pc->cpu)
+			return pc;
+		spin_unlock(&pc->rq.lock);
+	}
+}
+
+/* ---- Where to ---- */
+
+/* Where it was, if that is idle or nobody is; else an idle processor; its caches are warm where it was. */
+static u32 choose_cpu(struct task *t)
+{
+	u32 able = t->affinity & READ_ONCE(online_mask), idle = able & READ_ONCE(idle_mask), best = t->cpu;
+
+	if (able & idle)
+		return idle >> t->cpu & 1 ? t->cpu : (u32)__builtin_ctz(idle);
+	if (!(able >> best & 1))
+		best = __builtin_ctz(able ? able : 1);
+	for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
+		if ((able >> cpu & 1) && READ_ONCE(cpus[cpu]->rq.length) + 1 < READ_ONCE(cpus[best]->rq.length))
+			best = cpu;
+	return best;
+}
+
+/* A task that is running but nowhere, to a queue; the processor is called if it idles. */
+static void place(struct task *t)
+{
+	u32 cpu = choose_cpu(t);
+	struct percpu *pc = cpus[cpu];
+	ulong flags = spin_lock_irqsave(&pc->rq.lock);
+	bool idle = pc->task == pc->idle;
+
+	t->cpu = cpu;
+	enqueue(&pc->rq, t);
+	if (idle) {
+		pc->need_resched = 1;
+		__atomic_fetch_and(&idle_mask, ~(1u << cpu), __ATOMIC_RELAXED);
+	}
+	spin_unlock_irqrestore(&pc->rq.lock, flags);
+	if (idle && pc != this_cpu())
+		ipi_send(1u << cpu, IPI_RESCHED);
 }
 
 void make_runnable(struct task *t)
 {
-	ulong flags = spin_lock_irqsave(&run_lock);
-
 	t->state = TASK_RUNNING;
-	enqueue(t);
-	if (current == this_cpu()->idle)
-		this_cpu()->need_resched = 1;
-	spin_unlock_irqrestore(&run_lock, flags);
+	place(t);
 }
 
-/* Gives the processor to the next task; returns when it is current's turn again. */
+bool wake_from(struct task *t, u32 states)
+{
+	ulong flags = irq_save();
+	struct percpu *pc = lock_queue_of(t);
+	bool woken = states >> t->state & 1;
+	bool away = pc->task != t;
+
+	/* If it is about to sleep but still here, schedule will see that it need not. */
+	if (woken)
+		t->state = TASK_RUNNING;
+	spin_unlock(&pc->rq.lock);
+	if (woken && away)
+		place(t);
+	irq_restore(flags);
+	return woken;
+}
+
+void wake_task(struct task *t) { wake_from(t, 1 << TASK_SLEEPING); }
+
+void set_affinity(struct task *t, u32 mask)
+{
+	bool moved = false;
+	ulong flags = irq_save();
+	struct percpu *pc = lock_queue_of(t);
+
+	WRITE_ONCE(t->affinity, mask);
+	if (!allowed(t, pc->cpu)) {
+		moved = t->queued;
+		if (moved)
+			dequeue(&pc->rq, t);
+		else if (pc->task == t)
+			pc->need_resched = 1;
+	}
+	spin_unlock(&pc->rq.lock);
+	if (moved)
+		place(t);
+	else if (pc != this_cpu() && READ_ONCE(pc->need_resched))
+		ipi_send(1u << pc->cpu, IPI_RESCHED);
+	irq_restore(flags);
+	if (t == current && !allowed(t, this_cpu()->cpu))
+		schedule();
+}
+
+/* Somebody else's waiting task, for a processor that has none. It is on no queue when this returns. */
+static struct task *steal(struct percpu *pc)
+{
+	for (int i = 1; i < cpu_count; i++) {
+		struct run_queue *rq = &cpus[(pc->cpu + i) % cpu_count]->rq;
+		if (!READ_ONCE(rq->first))
+			continue;
+		spin_lock(&rq->lock);
+		for (struct task *t = rq->first; t; t = t->next_run)
+			if (allowed(t, pc->cpu)) {
+				dequeue(rq, t);
+				t->cpu = pc->cpu;
+				spin_unlock(&rq->lock);
+				return t;
+			}
+		spin_unlock(&rq->lock);
+	}
+	return NULL;
+}
+
+/* ---- The switch ---- */
+
+/* On the new task's stack, with the lock that schedule took on the old one's. */
+static void finish_switch(struct task *before)
+{
+	struct percpu *pc = this_cpu();
+	struct task *leaving = pc->rq.leaving;
+
+	pc->rq.leaving = NULL;
+	if (before)
+		__atomic_store_n(&before->on_cpu, false, __ATOMIC_RELEASE);
+	spin_unlock(&pc->rq.lock);
+	while (leaving) {
+		struct task *t = leaving;
+		leaving = t->next_run;
+		place(t);
+	}
+}
+
+static void leave(struct run_queue *rq, struct task *t)
+{
+	t->next_run = rq->leaving;
+	rq->leaving = t;
+}
+
+static struct task *pick(struct percpu *pc)
+{
+	struct task *t;
+
+	while ((t = pc->rq.first)) {
+		dequeue(&pc->rq, t);
+		if (allowed(t, pc->cpu))
+			return t;
+		leave(&pc->rq, t);
+	}
+	return pc->idle;
+}
+
+/* Gives the processor to the next task; returns when it is current's turn again, perhaps on another processor. */
 void schedule(void)
 {
-	ulong flags = spin_lock_irqsave(&run_lock);
+	ulong flags = irq_save();
 	struct percpu *pc = this_cpu();
-	struct task *from = pc->task, *to;
+	struct task *from = pc->task, *to, *stolen = NULL;
 
+	if (!READ_ONCE(pc->rq.first) && (from == pc->idle || READ_ONCE(from->state) != TASK_RUNNING))
+		stolen = steal(pc);
+	spin_lock(&pc->rq.lock);
 	pc->need_resched = 0;
-	if (from->state == TASK_RUNNING && from != pc->idle)
-		enqueue(from);
-	to = run_first;
-	if (to) {
-		run_first = to->next_run;
-		if (!run_first)
-			run_last = NULL;
-		runnable--;
-		to->slice = SLICE;
-	} else {
-		to = pc->idle;
+	if (stolen)
+		enqueue(&pc->rq, stolen);
+	if (from->state == TASK_RUNNING && from != pc->idle) {
+		if (allowed(from, pc->cpu))
+			enqueue(&pc->rq, from);
+		else
+			leave(&pc->rq, from);
 	}
+	to = pick(pc);
+	to->slice = SLICE;
+	if (to == pc->idle)
+		__atomic_fetch_or(&idle_mask, 1u << pc->cpu, __ATOMIC_RELAXED);
+	else if (from == pc->idle)
+		__atomic_fetch_and(&idle_mask, ~(1u << pc->cpu), __ATOMIC_RELAXED);
 	if (to != from) {
 		/* All that the hypervisor must know of the new task goes in one bundle. */
 		pv_ops.lazy_begin();
@@ -75,81 +245,49 @@ void schedule(void)
 		pv_ops.lazy_end();
 		if (from == pc->idle)
 			clock_rearm(false);
+		to->on_cpu = true;
 		pc->task = to;
-		spin_unlock(&run_lock);
-		switch_to(from, to);
-		/* Back again, perhaps much later. */
-		irq_restore(flags);
-		return;
+		/* Back again perhaps much later, and elsewhere. */
+		finish_switch(switch_to(from, to));
+	} else {
+		finish_switch(NULL);
 	}
-	spin_unlock_irqrestore(&run_lock, flags);
+	irq_restore(flags);
 }
 
 /* The first thing a new task does: from ret_from_fork, where schedule would have returned. */
-__attribute__((used)) void task_begin(void)
+__attribute__((used)) void task_begin(struct task *before)
 {
+	finish_switch(before);
 	irq_enable();
 	if (current->kernel_fn)
 		current->kernel_fn();
 }
 
-void wait_on(struct waitq *q)
-{
-	struct task *t = current;
-
-	t->state = TASK_SLEEPING;
-	t->waiting_on = q;
-	t->next_wait = q->first;
-	q->first = t;
-	schedule();
-}
-
-static void remove_waiter(struct task *t)
-{
-	for (struct task **p = &t->waiting_on->first; *p; p = &(*p)->next_wait)
-		if (*p == t) {
-			*p = t->next_wait;
-			break;
-		}
-	t->waiting_on = NULL;
-}
-
-void wake_task(struct task *t)
-{
-	ulong flags = irq_save();
-
-	if (t->state == TASK_SLEEPING) {
-		if (t->waiting_on)
-			remove_waiter(t);
-		make_runnable(t);
-	}
-	irq_restore(flags);
-}
-
-void wake_all(struct waitq *q)
-{
-	ulong flags = irq_save();
-
-	/* The list is last in, first out; waking keeps that order, which is fair enough for queues this short. */
-	while (q->first)
-		wake_task(q->first);
-	irq_restore(flags);
-}
-
-ulong run_queue_length(void) { return runnable + (current != this_cpu()->idle); }
-
 /* ---- Accounting ---- */
+
+ulong run_queue_length(void)
+{
+	ulong n = 0;
+
+	for (int cpu = 0; cpu < cpu_count; cpu++)
+		n += READ_ONCE(cpus[cpu]->rq.length) + (READ_ONCE(cpus[cpu]->task) != cpus[cpu]->idle);
+	return n;
+}
 
 /* Linux's load average: every 5 s the number of runnable tasks enters with weight 1 - exp(-5s / 1, 5, 15 min). */
 #define LOAD_PERIOD (5 * NSEC_PER_SEC)
 static const u32 load_exp[3] = { 1884, 2014, 2037 }; /* of 2048 */
 static ulong load[3];
 static u64 load_next;
+static spinlock_t load_lock;
 
 static void update_load(void)
 {
 	u64 now = now_ns();
 
+	if (!spin_trylock(&load_lock))
+		return; /* another processor is at it */
 	for (int guard = 0; now >= load_next && guard < 200; guard++) {
 		load_next += LOAD_PERIOD;
 		for (int i = 0; i < 3; i++)
@@ -157,6 +295,7 @@ static void update_load(void)
 	}
 	if (now >= load_next)
 		load_next = now + LOAD_PERIOD;
+	spin_unlock(&load_lock);
 }
 
 /* Fixed point, 16 bits of fraction, as sysinfo has it. */
@@ -166,27 +305,60 @@ void load_average(ulong out[3])
 		out[i] = load[i] << 5;
 }
 
+/* A processor's time by what it did; idle is what is left, as idle processors take no ticks. */
+void cpu_ticks(int cpu, ulong *user, ulong *system, ulong *idle)
+{
+	ulong total = now_ns() / TICK_NS;
+
+	*user = READ_ONCE(cpus[cpu]->user_ticks);
+	*system = READ_ONCE(cpus[cpu]->system_ticks);
+	*idle = total > *user + *system ? total - *user - *system : 0;
+}
+
 void sched_tick(bool user)
 {
-	struct task *t = current;
+	struct percpu *pc = this_cpu();
+	struct task *t = pc->task;
 
 	if (jiffies % 64 == 0)
 		update_load();
-	if (t == this_cpu()->idle)
+	if (t == pc->idle)
 		return;
-	if (user)
+	if (user) {
 		t->utime++;
-	else
+		pc->user_ticks++;
+	} else {
 		t->stime++;
-	if (--t->slice <= 0 && run_first)
-		this_cpu()->need_resched = 1;
+		pc->system_ticks++;
+	}
+	t->slice--;
+	if (!READ_ONCE(pc->rq.first))
+		return;
+	if (t->slice <= 0)
+		pc->need_resched = 1;
+	/* Someone waits here while others have nothing to do: they went idle just before it came. */
+	u32 idle = READ_ONCE(idle_mask) & READ_ONCE(online_mask) & ~(1u << pc->cpu);
+	if (idle)
+		ipi_send(idle & -idle, IPI_RESCHED);
+}
+
+/* Where one processor has the clock of all: those that run something hear of it. */
+void sched_tick_others(void)
+{
+	u32 busy = READ_ONCE(online_mask) & ~READ_ONCE(idle_mask) & ~(1u << this_cpu()->cpu);
+
+	if (busy)
+		ipi_send(busy, IPI_TICK);
 }
 
 void idle_loop(void)
 {
+	struct percpu *pc = this_cpu();
+
+	__atomic_fetch_or(&idle_mask, 1u << pc->cpu, __ATOMIC_RELAXED);
 	for (;;) {
 		irq_disable();
-		if (!run_first) {
+		if (!READ_ONCE(pc->rq.first) && !pc->need_resched) {
 			clock_rearm(true);
 			pv_ops.halt();
 		}

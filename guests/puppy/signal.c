@@ -1,6 +1,7 @@
 /*
  * Signals: a bit is set now, and acted on when its task is about to return to user mode. A handler runs on the user's
- * own stack, above a frame with Linux's layout that holds everything needed to go on afterwards.
+ * own stack, above a frame with Linux's layout that holds everything needed to go on afterwards. Pending and blocked signals
+ * and handlers are guarded by task_lock, as their sender may be on another processor.
  */
 #include "errno.h"
 #include "proc.h"
@@ -26,26 +27,32 @@ static bool ignored(struct task *t, int sig)
 	return handler == SIG_IGN;
 }
 
+void send_signal_locked(struct task *t, int sig)
+{
+	if (t->state == TASK_ZOMBIE)
+		return;
+	if (sig == SIGCONT)
+		t->sig_pending &= ~STOPS;
+	if (sig == SIGCONT || sig == SIGKILL)
+		wake_from(t, 1 << TASK_STOPPED);
+	if (!ignored(t, sig)) {
+		t->sig_pending |= SIGBIT(sig);
+		if (signal_pending(t))
+			wake_task(t);
+	}
+}
+
 void send_signal(struct task *t, int sig)
 {
-	ulong flags = irq_save();
+	ulong flags = spin_lock_irqsave(&task_lock);
 
-	if (t->state != TASK_ZOMBIE) {
-		if ((sig == SIGCONT || sig == SIGKILL) && t->state == TASK_STOPPED)
-			make_runnable(t);
-		if (sig == SIGCONT)
-			t->sig_pending &= ~STOPS;
-		if (!ignored(t, sig)) {
-			t->sig_pending |= SIGBIT(sig);
-			if (signal_pending(t))
-				wake_task(t);
-		}
-	}
-	irq_restore(flags);
+	send_signal_locked(t, sig);
+	spin_unlock_irqrestore(&task_lock, flags);
 }
 
 void force_signal(struct task *t, int sig)
 {
+	ulong flags = spin_lock_irqsave(&task_lock);
 	struct ksigaction *a = &t->sigact[sig - 1];
 
 	if (a->handler == SIG_IGN || (t->sig_blocked & SIGBIT(sig))) {
@@ -53,19 +60,40 @@ void force_signal(struct task *t, int sig)
 		t->sig_blocked &= ~SIGBIT(sig);
 	}
 	t->sig_pending |= SIGBIT(sig);
+	spin_unlock_irqrestore(&task_lock, flags);
 }
 
 int signal_group(pid_t pgrp, int sig)
 {
 	int n = 0;
+	ulong flags = spin_lock_irqsave(&task_lock);
 
 	for (struct task *t = all_tasks; t; t = t->next_all)
 		if (t->pgrp == pgrp && t->pid) {
 			n++;
 			if (sig)
-				send_signal(t, sig);
+				send_signal_locked(t, sig);
 		}
+	spin_unlock_irqrestore(&task_lock, flags);
 	return n ? 0 : -ESRCH;
+}
+
+void signal_all(int sig, struct task *except)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+
+	for (struct task *t = all_tasks; t; t = t->next_all)
+		if (t != init_task && t != except)
+			send_signal_locked(t, sig);
+	spin_unlock_irqrestore(&task_lock, flags);
+}
+
+void set_blocked(u64 mask)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+
+	current->sig_blocked = mask & ~UNBLOCKABLE;
+	spin_unlock_irqrestore(&task_lock, flags);
 }
 
 /* ---- Frames, as Linux has them (arch/x86/include/asm/sigframe.h, uapi/asm/sigcontext.h) ---- */
@@ -189,7 +217,7 @@ static long restore(ulong popped)
 		force_signal(current, SIGSEGV);
 		return 0;
 	}
-	current->sig_blocked = uc.sigmask & ~UNBLOCKABLE;
+	set_blocked(uc.sigmask);
 	return regs->ax;
 }
 
@@ -198,24 +226,28 @@ long sys_sigreturn(void) { return restore(2 * sizeof(ulong)); }
 
 /* ---- Delivery ---- */
 
-static int take_signal(struct task *t)
+/* The next signal to act on, 0: none, and what is to be done about it. A task that is to stop is TASK_STOPPED before the
+ * lock is given back, or it might miss the SIGCONT that comes just then. */
+static int take_signal(struct task *t, struct ksigaction *action)
 {
+	ulong flags = spin_lock_irqsave(&task_lock);
 	u64 ready = t->sig_pending & ~t->sig_blocked;
+	int sig = 0;
 
-	if (!ready)
-		return 0;
-	int sig = ready & SIGBIT(SIGKILL) ? SIGKILL : (u32)ready ? __builtin_ctz((u32)ready) + 1 : __builtin_ctz(ready >> 32) + 33;
-	t->sig_pending &= ~SIGBIT(sig);
+	if (ready) {
+		sig = ready & SIGBIT(SIGKILL) ? SIGKILL : (u32)ready ? __builtin_ctz((u32)ready) + 1 : __builtin_ctz(ready >> 32) + 33;
+		t->sig_pending &= ~SIGBIT(sig);
+		struct ksigaction *a = &t->sigact[sig - 1];
+		*action = *a;
+		if (a->handler == SIG_DFL && (STOPS & SIGBIT(sig))) {
+			if (!(t->sig_pending & SIGBIT(SIGKILL)))
+				(void)__atomic_exchange_n(&t->state, TASK_STOPPED, __ATOMIC_SEQ_CST);
+		} else if (a->handler > SIG_IGN && (a->flags & SA_RESETHAND)) {
+			a->handler = SIG_DFL;
+		}
+	}
+	spin_unlock_irqrestore(&task_lock, flags);
 	return sig;
-}
-
-static void stop(struct task *t)
-{
-	ulong flags = irq_save();
-
-	t->state = TASK_STOPPED;
-	schedule();
-	irq_restore(flags);
 }
 
 /* The interrupted system call is made again: both `int $0x80` and `syscall` are two bytes long. */
@@ -229,17 +261,18 @@ void handle_signals(struct pt_regs *regs)
 {
 	struct task *t = current;
 	bool restart = (long)regs->orig_ax >= 0 && (long)regs->ax == -ERESTARTSYS;
+	struct ksigaction action;
 	int sig;
 
-	while ((sig = take_signal(t))) {
-		struct ksigaction *a = &t->sigact[sig - 1];
+	while ((sig = take_signal(t, &action))) {
+		struct ksigaction *a = &action;
 		if (a->handler == SIG_IGN)
 			continue;
 		if (a->handler == SIG_DFL) {
 			if (IGNORED_BY_DEFAULT & SIGBIT(sig))
 				continue;
 			if (STOPS & SIGBIT(sig)) {
-				stop(t);
+				schedule();
 				continue;
 			}
 			do_exit(sig);
@@ -255,17 +288,14 @@ void handle_signals(struct pt_regs *regs)
 			do_exit(SIGSEGV);
 		/* The frame goes on with this context, which belongs to no system call any more. */
 		regs->orig_ax = -1;
-		t->sig_blocked |= a->mask | (a->flags & SA_NODEFER ? 0 : SIGBIT(sig));
-		t->sig_blocked &= ~UNBLOCKABLE;
-		if (a->flags & SA_RESETHAND)
-			a->handler = SIG_DFL;
+		set_blocked(t->sig_blocked | a->mask | (a->flags & SA_NODEFER ? 0 : SIGBIT(sig)));
 	}
 	if (restart) {
 		restart_call(regs);
 		regs->orig_ax = -1;
 	}
 	if (t->sig_restore_mask) {
-		t->sig_blocked = t->sig_saved_mask;
+		set_blocked(t->sig_saved_mask);
 		t->sig_restore_mask = false;
 	}
 }
@@ -304,9 +334,11 @@ long sys_rt_sigaction(int sig, const struct ksigaction *new, struct ksigaction *
 	if (old && copy_to_user(old, slot, sizeof(*slot)))
 		return -EFAULT;
 	if (new) {
+		ulong flags = spin_lock_irqsave(&task_lock);
 		*slot = a;
 		if (ignored(current, sig))
 			current->sig_pending &= ~SIGBIT(sig);
+		spin_unlock_irqrestore(&task_lock, flags);
 	}
 	return 0;
 }
@@ -326,7 +358,7 @@ long sys_rt_sigprocmask(int how, const u64 *new, u64 *old, ulong size)
 			mask = before & ~mask;
 		else if (how != 2)
 			return -EINVAL;
-		current->sig_blocked = mask & ~UNBLOCKABLE;
+		set_blocked(mask);
 	}
 	return old ? put_user(before, old) : 0;
 }
@@ -353,7 +385,7 @@ long sys_rt_sigsuspend(const u64 *set, ulong size)
 		return -EFAULT;
 	current->sig_saved_mask = current->sig_blocked;
 	current->sig_restore_mask = true;
-	current->sig_blocked = mask & ~UNBLOCKABLE;
+	set_blocked(mask);
 	suspend();
 	return -EINTR;
 }
@@ -371,18 +403,18 @@ long sys_kill(pid_t pid, int sig)
 	if (pid == 0)
 		return signal_group(current->pgrp, sig);
 	if (pid == -1) {
-		for (struct task *t = all_tasks; t; t = t->next_all)
-			if (t != init_task && t != current && sig)
-				send_signal(t, sig);
+		if (sig)
+			signal_all(sig, current);
 		return 0;
 	}
 	if (pid < 0)
 		return signal_group(-pid, sig);
-	struct task *t = task_find(pid);
+	struct task *t = task_get(pid);
 	if (!t)
 		return -ESRCH;
 	if (sig)
 		send_signal(t, sig);
+	task_put(t);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "proc.h"
 #include "syscalls.h"
 
-extern const syscall_fn syscall_table[];
+extern const struct syscall syscall_table[];
 extern const ulong syscall_count;
 
 __attribute__((used)) long do_syscall(struct pt_regs *regs)
@@ -17,28 +17,37 @@ __attribute__((used)) long do_syscall(struct pt_regs *regs)
 	ulong nr = regs->orig_ax;
 	long r = -ENOSYS;
 
-	if (nr < syscall_count && syscall_table[nr])
+	if (nr < syscall_count && syscall_table[nr].fn) {
+		const struct syscall *call = &syscall_table[nr];
+		if (call->fs)
+			fs_lock();
 #ifdef __x86_64__
-		r = syscall_table[nr](regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
+		r = call->fn(regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
 #else
-		r = syscall_table[nr](regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
+		r = call->fn(regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
 #endif
-	else
+		if (call->fs)
+			fs_unlock();
+	} else {
 		pr_debug("%s[%d]: no system call %lu\n", current->comm, current->pid, nr);
+	}
 	return regs->ax = r;
 }
 
 /* ---- Processes ---- */
 
 long sys_exit(int code) { do_exit((code & 0xff) << 8); }
-long sys_fork(void) { return do_fork(task_regs(current), 0); }
+long sys_fork(void) { return do_fork(task_regs(current), &(struct clone_args){ 0 }); }
 
-#define CLONE_THREAD 0x10000
-long sys_clone(ulong flags, ulong stack)
+/* The last two arguments have changed places between the architectures. */
+long sys_clone(ulong flags, ulong stack, int *parent_tid, ulong fourth, ulong fifth)
 {
-	if (flags & CLONE_THREAD)
-		return -EINVAL; /* no threads; what shares memory until exec (vfork) may as well have a copy */
-	return do_fork(task_regs(current), stack);
+#ifdef __x86_64__
+	struct clone_args args = { flags, stack, parent_tid, (int *)fourth, fifth };
+#else
+	struct clone_args args = { flags, stack, parent_tid, (int *)fifth, fourth };
+#endif
+	return do_fork(task_regs(current), &args);
 }
 
 long sys_execve(const char *user_path, char *const *argv, char *const *envp)
@@ -57,10 +66,17 @@ long sys_execve(const char *user_path, char *const *argv, char *const *envp)
 long sys_wait4(pid_t pid, int *status, int options, void *rusage) { return do_wait4(pid, status, options, rusage); }
 long sys_waitpid(pid_t pid, int *status, int options) { return do_wait4(pid, status, options, NULL); }
 long sys_getpid(void) { return current->pid; }
-long sys_getppid(void) { return current->parent ? current->parent->pid : 0; }
+long sys_getppid(void)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	long r = current->parent ? current->parent->pid : 0;
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	return r;
+}
 long sys_set_tid_address(int *tid)
 {
-	(void)tid;
+	current->clear_tid = tid;
 	return current->pid;
 }
 long sys_zero(void) { return 0; } /* user and group numbers, and calls whose success means nothing here */
@@ -70,30 +86,36 @@ long sys_sched_yield(void)
 	return 0;
 }
 
+/* A task's own field, which may be another's to read or set: under task_lock. */
 static struct task *task_or_self(pid_t pid) { return pid ? task_find(pid) : current; }
 
 long sys_setpgid(pid_t pid, pid_t pgrp)
 {
+	ulong flags = spin_lock_irqsave(&task_lock);
 	struct task *t = task_or_self(pid);
+	long r = 0;
 
 	if (!t || (t != current && t->parent != current))
-		return -ESRCH;
-	if (pgrp < 0)
-		return -EINVAL;
-	t->pgrp = pgrp ? pgrp : t->pid;
-	return 0;
+		r = -ESRCH;
+	else if (pgrp < 0)
+		r = -EINVAL;
+	else
+		t->pgrp = pgrp ? pgrp : t->pid;
+	spin_unlock_irqrestore(&task_lock, flags);
+	return r;
 }
-long sys_getpgid(pid_t pid)
+static long group_of(pid_t pid, bool session)
 {
+	ulong flags = spin_lock_irqsave(&task_lock);
 	struct task *t = task_or_self(pid);
-	return t ? t->pgrp : -ESRCH;
+	long r = !t ? -ESRCH : session ? t->session : t->pgrp;
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	return r;
 }
+long sys_getpgid(pid_t pid) { return group_of(pid, false); }
 long sys_getpgrp(void) { return current->pgrp; }
-long sys_getsid(pid_t pid)
-{
-	struct task *t = task_or_self(pid);
-	return t ? t->session : -ESRCH;
-}
+long sys_getsid(pid_t pid) { return group_of(pid, true); }
 long sys_setsid(void)
 {
 	if (current->pgrp == current->pid && current != init_task)
@@ -137,10 +159,9 @@ long sys_arch_prctl(int code, ulong arg)
 struct user_desc {
 	u32 entry, base, limit, flags; /* 1: 32-bit, bits 1..2 contents, 8: read/exec only, 16: pages, 32: not present, 64: useable */
 };
-long sys_set_thread_area(struct user_desc *user)
+int set_tls(struct task *t, ulong user_desc)
 {
-	struct user_desc d;
-	struct task *t = current;
+	struct user_desc *user = (void *)user_desc, d;
 
 	if (copy_from_user(&d, user, sizeof(d)))
 		return -EFAULT;
@@ -161,8 +182,16 @@ long sys_set_thread_area(struct user_desc *user)
 		       (u64)((d.flags & 1) << 2 | (d.flags & 16) >> 1) << 52 | (u64)(d.base >> 24) << 56;
 	}
 	t->tls[d.entry - GDT_TLS_MIN] = desc;
-	pv_ops.load_tls(t);
 	return 0;
+}
+
+long sys_set_thread_area(ulong user)
+{
+	int err = set_tls(current, user);
+
+	if (!err)
+		pv_ops.load_tls(current);
+	return err;
 }
 #endif
 
@@ -346,8 +375,7 @@ long sys_sysinfo(struct sysinfo *out)
 	load_average(s.loads);
 	s.totalram = mem_total;
 	s.freeram = page_free_count();
-	for (struct task *t = all_tasks; t; t = t->next_all)
-		s.procs++;
+	s.procs = task_count();
 	return copy_to_user(out, &s, sizeof(s));
 }
 
@@ -398,9 +426,11 @@ long sys_reboot(u32 magic1, u32 magic2, u32 cmd, ulong arg)
 	switch (cmd) {
 	case 0x4321fedc: /* POWER_OFF */
 	case 0xcdef0123: /* HALT */
+		filesystems_down();
 		pv_ops.power_off("Power down", arg < 256 ? arg : 0);
 	case 0x01234567: /* RESTART */
 	case 0xa1b2c3d4: /* RESTART2 */
+		filesystems_down();
 		pv_ops.restart();
 	case 0x89abcdef: /* CAD_ON, CAD_OFF */
 	case 0:
@@ -415,7 +445,7 @@ long sys_prlimit64(pid_t pid, u32 what, const void *new, u64 *old)
 	u64 limit = what == 3 ? 8 * MiB : what == 7 ? NOFILE : ~0ull;
 	u64 both[2] = { limit, limit };
 
-	if (pid && !task_find(pid))
+	if (pid && group_of(pid, false) == -ESRCH)
 		return -ESRCH;
 	if (new)
 		return -EPERM;

@@ -1,6 +1,7 @@
 /*
- * Time. The timer interrupt drives the scheduler and calls what has been asked for by then. Natively it comes HZ times a
- * second whatever happens; under a hypervisor each one is ordered by hypercall, and an idle guest orders only what it needs.
+ * Time. The timer interrupt drives the scheduler and calls what has been asked for by then. Natively it comes to processor
+ * 0, HZ times a second whatever happens, which passes it on to those that run something; under a hypervisor each processor
+ * orders its own by hypercall, and an idle one orders only what it needs.
  */
 #include "errno.h"
 #include "printk.h"
@@ -9,10 +10,6 @@
 u64 jiffies; /* timer interrupts, natively the clock */
 static u64 boot_wall_ns;
 static bool started;
-
-/* Timers that have been started, by ascending deadline. */
-static struct ktimer *timers;
-static spinlock_t timers_lock;
 
 u64 now_ns(void) { return started ? pv_ops.clock_ns() : 0; }
 u64 wall_ns(void) { return boot_wall_ns + now_ns(); }
@@ -27,41 +24,61 @@ void time_init(void)
 
 /* ---- Kernel timers ---- */
 
-static void unlink(struct ktimer *t)
+/* A timer is called by the processor that started it, or by the one that has the clock. Its lock is that processor's. */
+static struct percpu *lock_home(struct ktimer *t)
 {
-	for (struct ktimer **p = &timers; *p; p = &(*p)->next)
+	for (;;) {
+		struct percpu *pc = cpus[READ_ONCE(t->home)];
+		spin_lock(&pc->timers_lock);
+		if (READ_ONCE(t->home) == pc->cpu)
+			return pc;
+		spin_unlock(&pc->timers_lock);
+	}
+}
+
+static void unlink(struct percpu *pc, struct ktimer *t)
+{
+	if (!t->queued)
+		return;
+	for (struct ktimer **p = &pc->timers; *p; p = &(*p)->next)
 		if (*p == t) {
 			*p = t->next;
-			t->queued = false;
-			return;
+			break;
 		}
+	t->queued = false;
 }
 
 void timer_start(struct ktimer *t, u64 deadline)
 {
-	ulong flags = spin_lock_irqsave(&timers_lock);
-	struct ktimer **p = &timers;
+	ulong flags = irq_save();
+	struct percpu *home = lock_home(t);
 
-	if (t->queued)
-		unlink(t);
+	unlink(home, t);
+	spin_unlock(&home->timers_lock);
+	home = pv_ops.own_clocks ? this_cpu() : cpus[0];
+	spin_lock(&home->timers_lock);
+	struct ktimer **p = &home->timers;
 	while (*p && (*p)->deadline <= deadline)
 		p = &(*p)->next;
 	t->deadline = deadline;
+	WRITE_ONCE(t->home, home->cpu);
 	t->queued = true;
 	t->next = *p;
 	*p = t;
-	spin_unlock_irqrestore(&timers_lock, flags);
+	spin_unlock(&home->timers_lock);
+	irq_restore(flags);
 }
 
 /* Once this has returned the function does not run any more, on no processor: the timer may be on the caller's stack. */
 void timer_cancel(struct ktimer *t)
 {
 	for (;;) {
-		ulong flags = spin_lock_irqsave(&timers_lock);
+		ulong flags = irq_save();
+		struct percpu *home = lock_home(t);
 		bool running = t->running;
-		if (t->queued)
-			unlink(t);
-		spin_unlock_irqrestore(&timers_lock, flags);
+		unlink(home, t);
+		spin_unlock(&home->timers_lock);
+		irq_restore(flags);
 		if (!running)
 			return;
 		cpu_relax();
@@ -70,30 +87,33 @@ void timer_cancel(struct ktimer *t)
 
 static void run_timers(void)
 {
-	if (!READ_ONCE(timers))
+	struct percpu *pc = this_cpu();
+
+	if (!READ_ONCE(pc->timers))
 		return;
 	u64 now = now_ns();
-	ulong flags = spin_lock_irqsave(&timers_lock);
-	while (timers && timers->deadline <= now) {
-		struct ktimer *t = timers;
-		timers = t->next;
+	ulong flags = spin_lock_irqsave(&pc->timers_lock);
+	while (pc->timers && pc->timers->deadline <= now) {
+		struct ktimer *t = pc->timers;
+		pc->timers = t->next;
 		t->queued = false;
 		t->running = true;
 		/* Without the lock: the function may start timers, this one too. */
-		spin_unlock(&timers_lock);
+		spin_unlock(&pc->timers_lock);
 		t->fn(t);
-		spin_lock(&timers_lock);
+		spin_lock(&pc->timers_lock);
 		t->running = false;
 	}
-	spin_unlock_irqrestore(&timers_lock, flags);
+	spin_unlock_irqrestore(&pc->timers_lock, flags);
 }
 
 static u64 first_deadline(void)
 {
-	ulong flags = spin_lock_irqsave(&timers_lock);
-	u64 deadline = timers ? timers->deadline : 0;
+	struct percpu *pc = this_cpu();
+	ulong flags = spin_lock_irqsave(&pc->timers_lock);
+	u64 deadline = pc->timers ? pc->timers->deadline : 0;
 
-	spin_unlock_irqrestore(&timers_lock, flags);
+	spin_unlock_irqrestore(&pc->timers_lock, flags);
 	return deadline;
 }
 
@@ -116,9 +136,12 @@ void clock_rearm(bool idle)
 
 void timer_interrupt(struct pt_regs *regs)
 {
-	jiffies++;
+	if (this_cpu()->cpu == 0)
+		jiffies++;
 	run_timers();
 	sched_tick(user_mode(regs));
+	if (!pv_ops.own_clocks)
+		sched_tick_others();
 	/* An idle processor orders its next interrupt before it goes back to sleep. */
 	if (current != this_cpu()->idle)
 		clock_rearm(false);

@@ -142,9 +142,7 @@ static void interrupt(u8 c, int sig)
 		signal_group(tty.pgrp, sig);
 		return;
 	}
-	for (struct task *t = all_tasks; t; t = t->next_all)
-		if (t != init_task && t->pid)
-			send_signal(t, sig);
+	signal_all(sig, NULL);
 }
 
 static void finish_line(u16 c)
@@ -211,32 +209,50 @@ bool tty_input(u8 c)
 
 /* ---- Reading ---- */
 
-static long tty_read(struct file *f, void *buf, size_t n)
+/* Into a buffer of ours, as user memory may fault and the lock spins. What is taken is taken, should the copy fail. */
+static size_t take(u8 *to, size_t n, bool *line_end)
 {
 	size_t done = 0;
+	ulong flags = spin_lock_irqsave(&tty.lock);
+
+	while (done < n && !*line_end && tty.read != tty.lines_to) {
+		u16 c = tty.in[tty.read++ % INPUT_SIZE];
+		/* The end of file only if nothing came before it, else it ends this line. */
+		*line_end = c == EOF_MARK || (c & LINE_END);
+		if (c != EOF_MARK)
+			to[done++] = c;
+	}
+	spin_unlock_irqrestore(&tty.lock, flags);
+	return done;
+}
+
+static bool nothing_to_read(void) { return READ_ONCE(tty.read) == READ_ONCE(tty.lines_to); }
+
+static long tty_read(struct file *f, void *buf, size_t n)
+{
+	u8 some[128];
+	size_t done = 0;
+	bool line_end = false;
 
 	if (!n)
 		return 0;
-	if ((f->flags & O_NONBLOCK) && tty.read == tty.lines_to)
+	if ((f->flags & O_NONBLOCK) && nothing_to_read())
 		return -EAGAIN;
-	if (!(tty.t.lflag & ICANON) && !tty.t.cc[VMIN] && tty.read == tty.lines_to)
+	if (!(tty.t.lflag & ICANON) && !tty.t.cc[VMIN] && nothing_to_read())
 		return 0;
-	int err = wait_event(&tty.wait, tty.read != tty.lines_to);
-	if (err)
-		return err;
-	while (done < n && tty.read != tty.lines_to) {
-		u16 c = tty.in[tty.read % INPUT_SIZE];
-		if (c == EOF_MARK) {
-			/* The end of file only if nothing came before it; then it is consumed, else it ends this line. */
-			tty.read++;
-			break;
+	while (!done && !line_end) {
+		int err = wait_event(&tty.wait, !nothing_to_read());
+		if (err)
+			return err;
+		/* Another reader may be quicker: then wait again. */
+		while (done < n && !line_end) {
+			size_t k = take(some, min(n - done, sizeof(some)), &line_end);
+			if (!k)
+				break;
+			if (copy_to_user((u8 *)buf + done, some, k))
+				return done ? (long)done : -EFAULT;
+			done += k;
 		}
-		if (put_user((u8)c, (u8 *)buf + done))
-			return done ? (long)done : -EFAULT;
-		tty.read++;
-		done++;
-		if (c & LINE_END)
-			break;
 	}
 	if (tty.resume)
 		tty.resume();

@@ -131,19 +131,16 @@ export class Virtqueue {
   /** Takes the next chain that the driver offers; false if there is none, and then the driver will notify of the next. */
   pop(chain: DescriptorChain): boolean {
     if (!this.enabled) return false
-    let offered = this.offered()
-    if (offered === 0) {
-      this.askForNotification()
-      // The driver, on another thread, may have offered one just before it could see that: then it has not notified.
-      offered = this.offered()
-      if (offered === 0) return false
+    const offered = this.offered()
+    if (offered > 0) {
+      const slot = this.taken & (this.size - 1)
+      this.walk(chain, this.memory.read16(this.driver + VIRTQ_AVAIL.size + slot * AVAIL_ENTRY))
+      this.taken = (this.taken + 1) & WRAP
     }
-    const slot = this.taken & (this.size - 1)
-    this.walk(chain, this.memory.read16(this.driver + VIRTQ_AVAIL.size + slot * AVAIL_ENTRY))
-    this.taken = (this.taken + 1) & WRAP
-    // Ask to be told of the next one, whether it is looked for now or not.
+    // Before the next look, and not only when that finds nothing: a driver on another thread that offers a chain between the
+    // look and the asking would not notify, and we not look again.
     this.askForNotification()
-    return true
+    return offered > 0
   }
 
   /** Without the feature drivers notify of each chain, as the used ring's NO_NOTIFY is never set. */

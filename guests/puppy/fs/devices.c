@@ -39,7 +39,7 @@ void device_node(const char *name, u32 mode, u32 rdev, const struct file_ops *op
 
 void devices_init(void)
 {
-	static const char *const dirs[] = { "dev", "proc", "tmp" };
+	static const char *const dirs[] = { "dev", "proc", "tmp", "mnt" };
 
 	for (size_t k = 0; k < ARRAY_SIZE(dirs); k++) {
 		struct inode *i = inode_new(S_IFDIR | 0755);

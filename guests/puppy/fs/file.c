@@ -29,9 +29,11 @@ struct file *file_open(struct inode *i, u32 flags, int *err)
 	return NULL;
 }
 
+void file_get(struct file *f) { __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); }
+
 void file_put(struct file *f)
 {
-	if (--f->refs)
+	if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	if (f->fops->release)
 		f->fops->release(f);
@@ -62,7 +64,7 @@ void files_fork(struct task *to, struct task *from)
 {
 	for (int fd = 0; fd < NOFILE; fd++)
 		if ((to->files[fd] = from->files[fd]))
-			to->files[fd]->refs++;
+			file_get(to->files[fd]);
 	to->cloexec = from->cloexec;
 }
 
@@ -84,13 +86,29 @@ static long writable(struct file *f) { return !f ? -EBADF : (f->flags & O_ACCMOD
 
 #define MAX_IO 0x7ffff000ul
 
+/* Files in memory; whatever else there is has locks of its own, and may wait. */
+static bool in_memory(struct file *f)
+{
+	return f->inode && !f->inode->iops && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode));
+}
+
+static long locked(struct file *f, void *buf, size_t n, long (*io)(struct file *, void *, size_t))
+{
+	if (!in_memory(f))
+		return io(f, buf, n);
+	fs_lock();
+	long r = io(f, buf, n);
+	fs_unlock();
+	return r;
+}
+
 long sys_read(int fd, void *buf, size_t n)
 {
 	struct file *f = fd_get(fd);
 	long r = readable(f);
 
 	n = min(n, MAX_IO);
-	return r ? r : !access_ok(buf, n) ? -EFAULT : f->fops->read(f, buf, n);
+	return r ? r : !access_ok(buf, n) ? -EFAULT : locked(f, buf, n, f->fops->read);
 }
 
 long sys_write(int fd, const void *buf, size_t n)
@@ -99,7 +117,7 @@ long sys_write(int fd, const void *buf, size_t n)
 	long r = writable(f);
 
 	n = min(n, MAX_IO);
-	return r ? r : !access_ok(buf, n) ? -EFAULT : f->fops->write(f, buf, n);
+	return r ? r : !access_ok(buf, n) ? -EFAULT : locked(f, (void *)buf, n, (long (*)(struct file *, void *, size_t))f->fops->write);
 }
 
 struct iovec {
@@ -151,12 +169,14 @@ static long at_offset(int fd, void *buf, size_t n, u64 pos, long (*io)(int, void
 
 	if (!f)
 		return -EBADF;
-	if (!f->inode || !S_ISREG(f->inode->mode))
+	if (!f->inode || (!S_ISREG(f->inode->mode) && !S_ISBLK(f->inode->mode)))
 		return -ESPIPE;
+	fs_lock();
 	u64 saved = f->pos;
 	f->pos = pos;
 	long r = io(fd, buf, n);
 	f->pos = saved;
+	fs_unlock();
 	return r;
 }
 
@@ -218,7 +238,7 @@ long sys_dup(int fd)
 		return -EBADF;
 	r = fd_install(f, false);
 	if (r >= 0)
-		f->refs++;
+		file_get(f);
 	return r;
 }
 
@@ -230,7 +250,7 @@ long sys_dup3(int from, int to, u32 flags)
 		return -EBADF;
 	if (from == to)
 		return -EINVAL;
-	f->refs++;
+	file_get(f);
 	if (current->files[to])
 		file_put(current->files[to]);
 	current->files[to] = f;
@@ -261,7 +281,7 @@ long sys_fcntl(int fd, int cmd, ulong arg)
 			return -EINVAL;
 		int r = install_from(arg, f, cmd == F_DUPFD_CLOEXEC);
 		if (r >= 0)
-			f->refs++;
+			file_get(f);
 		return r;
 	}
 	case F_GETFD:
@@ -294,14 +314,18 @@ struct dirent64 {
 	char name[];
 } __attribute__((packed));
 
-static bool nth_entry(struct inode *dir, ulong n, char *name, u32 *ino, u32 *mode)
+/* The entry at *pos, by its number unless a file system knows better, and the next position: 1, 0, or an error. */
+static int next_entry(struct inode *dir, u64 *pos, char *name, u32 *ino, u32 *mode)
 {
+	if (dir->iops)
+		return dir->iops->entry(dir, pos, name, ino, mode);
+	ulong n = (*pos)++;
 	if (n < 2) {
 		struct inode *i = n ? dir->parent : dir;
 		strlcpy(name, n ? ".." : ".", 256);
 		*ino = i->ino;
 		*mode = i->mode;
-		return true;
+		return 1;
 	}
 	n -= 2;
 	if (dir->dops)
@@ -310,11 +334,11 @@ static bool nth_entry(struct inode *dir, ulong n, char *name, u32 *ino, u32 *mod
 	while (d && n--)
 		d = d->next;
 	if (!d)
-		return false;
+		return 0;
 	strlcpy(name, d->name, 256);
 	*ino = d->inode->ino;
 	*mode = d->inode->mode;
-	return true;
+	return 1;
 }
 
 long sys_getdents64(int fd, u8 *buf, ulong size)
@@ -329,18 +353,24 @@ long sys_getdents64(int fd, u8 *buf, ulong size)
 		return -EBADF;
 	if (!f->inode || !S_ISDIR(f->inode->mode))
 		return -ENOTDIR;
-	while (nth_entry(f->inode, f->pos, e->name, &ino, &mode)) {
+	for (;;) {
+		u64 next = f->pos;
+		int r = next_entry(f->inode, &next, e->name, &ino, &mode);
+		if (r < 0 && !done)
+			return r;
+		if (r <= 0)
+			break;
 		ulong len = ALIGN_UP(sizeof(*e) + strlen(e->name) + 1, 8ul);
 		if (done + len > size)
 			return done ? (long)done : -EINVAL;
 		e->ino = ino;
-		e->offset = f->pos + 1;
+		e->offset = next;
 		e->reclen = len;
 		e->type = (mode & S_IFMT) >> 12;
 		if (copy_to_user(buf + done, e, len))
 			return done ? (long)done : -EFAULT;
 		done += len;
-		f->pos++;
+		f->pos = next;
 	}
 	return done;
 }

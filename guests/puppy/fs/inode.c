@@ -13,7 +13,7 @@ struct inode *inode_new(u32 mode)
 
 	if (!i)
 		return NULL;
-	i->ino = next_ino++;
+	i->ino = __atomic_fetch_add(&next_ino, 1, __ATOMIC_RELAXED);
 	i->mode = mode;
 	i->refs = 1;
 	i->mtime = wall_ns() / NSEC_PER_SEC;
@@ -21,16 +21,60 @@ struct inode *inode_new(u32 mode)
 	return i;
 }
 
+/* ---- The file system's lock ---- */
+
+static struct mutex lock;
+static u32 depth;
+
+void fs_lock(void)
+{
+	if (READ_ONCE(lock.owner) != current)
+		mutex_lock(&lock);
+	depth++;
+}
+
+void fs_unlock(void)
+{
+	if (--depth == 0)
+		mutex_unlock(&lock);
+}
+
 struct inode *inode_get(struct inode *i)
 {
-	i->refs++;
+	__atomic_fetch_add(&i->refs, 1, __ATOMIC_RELAXED);
 	return i;
 }
+
+/* Gives a reference back unless it is the last one. */
+static bool put_one(struct inode *i)
+{
+	u32 refs = READ_ONCE(i->refs);
+
+	while (refs > 1)
+		if (__atomic_compare_exchange_n(&i->refs, &refs, refs - 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+static void put_last(struct inode *i);
 
 /* The last reference to a nameless inode frees it and its contents. */
 void inode_put(struct inode *i)
 {
-	if (--i->refs || i->nlink)
+	if (i->iops) {
+		i->iops->put(i);
+		return;
+	}
+	if (put_one(i))
+		return;
+	fs_lock();
+	put_last(i);
+	fs_unlock();
+}
+
+static void put_last(struct inode *i)
+{
+	if (__atomic_sub_fetch(&i->refs, 1, __ATOMIC_ACQ_REL) || i->nlink)
 		return;
 	if (S_ISREG(i->mode) || S_ISLNK(i->mode))
 		inode_truncate(i, 0);
@@ -49,12 +93,19 @@ void fs_init(void)
 
 /* ---- Directories ---- */
 
-struct inode *dir_find(struct inode *dir, const char *name)
+static struct inode *find_here(struct inode *dir, const char *name, int *err)
 {
+	*err = -ENOENT;
 	if (!strcmp(name, "."))
 		return inode_get(dir);
-	if (!strcmp(name, ".."))
+	if (!strcmp(name, "..")) {
+		/* Up from a root leads to the parent of what it covers. */
+		while (dir->covers)
+			dir = dir->covers;
 		return inode_get(dir->parent);
+	}
+	if (dir->iops)
+		return dir->iops->lookup(dir, name, err);
 	if (dir->dops)
 		return dir->dops->lookup(dir, name);
 	for (struct dirent *d = dir->entries; d; d = d->next)
@@ -63,10 +114,30 @@ struct inode *dir_find(struct inode *dir, const char *name)
 	return NULL;
 }
 
+struct inode *dir_lookup(struct inode *dir, const char *name, int *err)
+{
+	struct inode *i = find_here(dir, name, err), *root;
+
+	while (i && (root = i->mounted)) {
+		inode_get(root);
+		inode_put(i);
+		i = root;
+	}
+	return i;
+}
+
+struct inode *dir_find(struct inode *dir, const char *name)
+{
+	int err;
+	return dir_lookup(dir, name, &err);
+}
+
 int dir_add(struct inode *dir, const char *name, struct inode *inode)
 {
 	struct dirent **p = &dir->entries;
 
+	if (dir->iops)
+		return dir->iops->link(dir, name, inode);
 	if (dir->dops)
 		return -EPERM;
 	struct dirent *d = kmalloc(sizeof(*d) + strlen(name) + 1);
@@ -91,6 +162,8 @@ int dir_add(struct inode *dir, const char *name, struct inode *inode)
 
 int dir_remove(struct inode *dir, const char *name)
 {
+	if (dir->iops)
+		return -EXDEV;
 	for (struct dirent **p = &dir->entries; *p; p = &(*p)->next) {
 		struct dirent *d = *p;
 		if (strcmp(d->name, name))
@@ -197,11 +270,9 @@ static struct inode *walk(struct inode *at, const char *path, bool follow, bool 
 			strlcpy(last, name, 256);
 			return at;
 		}
-		struct inode *next = dir_find(at, name);
-		if (!next) {
-			*err = -ENOENT;
+		struct inode *next = dir_lookup(at, name, err);
+		if (!next)
 			goto fail;
-		}
 		if (S_ISLNK(next->mode) && (*rest || follow)) {
 			struct inode *target = follow_link(at, next, links, err);
 			inode_put(next);

@@ -24,19 +24,26 @@ static long get_path(struct path *p, const char *user)
 
 /* ---- Open ---- */
 
-static struct inode *create(int dirfd, const char *path, u32 mode, int *err)
+static struct inode *create(int dirfd, const char *path, u32 mode, const char *target, int *err)
 {
 	char name[256];
 	struct inode *dir = path_parent(dirfd, path, name, err), *i;
 
 	if (!dir)
 		return NULL;
-	i = dir_find(dir, name);
-	if (i) {
-		*err = -EEXIST;
-		inode_put(i);
+	i = dir_lookup(dir, name, err);
+	if (i || *err != -ENOENT) {
+		if (i) {
+			*err = -EEXIST;
+			inode_put(i);
+		}
 		inode_put(dir);
 		return NULL;
+	}
+	if (dir->iops) {
+		i = dir->iops->create(dir, name, mode, 0, target, err);
+		inode_put(dir);
+		return i;
 	}
 	i = inode_new(mode);
 	*err = i ? dir_add(dir, name, i) : -ENOSPC;
@@ -58,7 +65,7 @@ static long open_path(int dirfd, const char *path, u32 flags, u32 mode)
 		return -EEXIST;
 	}
 	if (!i && err == -ENOENT && (flags & O_CREAT))
-		i = create(dirfd, path, S_IFREG | (mode & ~current->umask & 07777), &err);
+		i = create(dirfd, path, S_IFREG | (mode & ~current->umask & 07777), NULL, &err);
 	if (!i)
 		return err;
 	err = S_ISLNK(i->mode) ? -ELOOP
@@ -69,8 +76,10 @@ static long open_path(int dirfd, const char *path, u32 flags, u32 mode)
 		inode_put(i);
 		return err;
 	}
-	if ((flags & O_TRUNC) && S_ISREG(i->mode) && (flags & O_ACCMODE))
-		inode_truncate(i, 0);
+	if ((flags & O_TRUNC) && S_ISREG(i->mode) && (flags & O_ACCMODE) && (err = inode_truncate(i, 0))) {
+		inode_put(i);
+		return err;
+	}
 	struct file *f = file_open(i, flags & ~O_CLOEXEC, &err);
 	if (!f)
 		return err;
@@ -115,9 +124,11 @@ struct stat64_i386 {
 } __attribute__((packed));
 
 #define FILL(st, i)                                                                                                    \
-	((st).dev = 1, (st).ino = (i)->ino, (st).mode = (i)->mode, (st).nlink = (i)->nlink, (st).rdev = (i)->rdev,      \
-	 (st).size = (i)->size, (st).blksize = PAGE_SIZE, (st).blocks = ((i)->size + 511) / 512, (st).atime = (i)->mtime, \
-	 (st).mtime = (i)->mtime, (st).ctime = (i)->mtime)
+	((st).dev = (i)->iops ? (i)->dev : 1, (st).ino = (i)->ino, (st).mode = (i)->mode, (st).nlink = (i)->nlink,      \
+	 (st).rdev = (i)->rdev, (st).uid = (i)->uid, (st).gid = (i)->gid, (st).size = (i)->size,                        \
+	 (st).blksize = PAGE_SIZE, (st).blocks = (i)->iops ? (i)->sectors : ((i)->size + 511) / 512,                    \
+	 (st).atime = (i)->iops ? (i)->atime : (i)->mtime, (st).mtime = (i)->mtime,                                     \
+	 (st).ctime = (i)->iops ? (i)->ctime : (i)->mtime)
 
 static long stat_out(struct inode *i, void *out)
 {
@@ -193,11 +204,11 @@ long sys_access(const char *user, u32 mode) { return sys_faccessat(AT_FDCWD, use
 
 /* ---- Names ---- */
 
-static long make(int dirfd, const char *user, u32 mode, struct inode **out)
+static long make(int dirfd, const char *user, u32 mode, const char *target, struct inode **out)
 {
 	int err;
 	GET_PATH(p, user);
-	struct inode *i = create(dirfd, p.s, mode, &err);
+	struct inode *i = create(dirfd, p.s, mode, target, &err);
 	if (!i)
 		return err;
 	if (out)
@@ -209,7 +220,7 @@ static long make(int dirfd, const char *user, u32 mode, struct inode **out)
 
 long sys_mkdirat(int dirfd, const char *user, u32 mode)
 {
-	return make(dirfd, user, S_IFDIR | (mode & ~current->umask & 07777), NULL);
+	return make(dirfd, user, S_IFDIR | (mode & ~current->umask & 07777), NULL, NULL);
 }
 long sys_mkdir(const char *user, u32 mode) { return sys_mkdirat(AT_FDCWD, user, mode); }
 
@@ -217,9 +228,13 @@ long sys_symlink(const char *target, const char *user)
 {
 	struct inode *i = NULL;
 	GET_PATH(t, target);
-	long r = make(AT_FDCWD, user, S_IFLNK | 0777, &i);
+	long r = make(AT_FDCWD, user, S_IFLNK | 0777, t.s, &i);
 	if (r)
 		return r;
+	if (i->iops) {
+		inode_put(i);
+		return 0;
+	}
 	ulong pfn = inode_page(i, 0, true);
 	if (pfn) {
 		i->size = strlen(t.s);
@@ -254,7 +269,7 @@ long sys_link(const char *from, const char *to)
 	struct inode *dir = S_ISDIR(i->mode) ? (err = -EPERM, NULL) : path_parent(AT_FDCWD, q.s, name, &err);
 	if (dir) {
 		struct inode *there = dir_find(dir, name);
-		err = there ? -EEXIST : dir_add(dir, name, i);
+		err = there ? -EEXIST : dir->iops != i->iops || dir->dev != i->dev ? -EXDEV : dir_add(dir, name, i);
 		if (there)
 			inode_put(there);
 		inode_put(dir);
@@ -271,13 +286,17 @@ static long remove(int dirfd, const char *user, bool directory)
 	struct inode *dir = path_parent(dirfd, p.s, name, &err);
 	if (!dir)
 		return err;
-	struct inode *i = dir_find(dir, name);
+	struct inode *i = dir_lookup(dir, name, &err);
 	if (!i)
-		err = -ENOENT;
+		;
 	else if (!strcmp(name, ".") || !strcmp(name, ".."))
 		err = directory ? -EINVAL : -EISDIR;
 	else if (directory != S_ISDIR(i->mode))
 		err = directory ? -ENOTDIR : -EISDIR;
+	else if (i->covers)
+		err = -EBUSY;
+	else if (dir->iops)
+		err = dir->iops->unlink(dir, name, directory);
 	else if (directory && (i->entries || i->dops))
 		err = i->dops ? -EBUSY : -ENOTEMPTY;
 	else
@@ -295,7 +314,7 @@ long sys_rmdir(const char *user) { return remove(AT_FDCWD, user, true); }
 /* May directory i become a child of dir? Not if dir lies within i. */
 static bool inside(struct inode *dir, struct inode *i)
 {
-	for (; dir != root_inode; dir = dir->parent)
+	for (; dir != root_inode; dir = dir->covers ? dir->covers : dir->parent)
 		if (dir == i)
 			return true;
 	return dir == i;
@@ -304,7 +323,7 @@ static bool inside(struct inode *dir, struct inode *i)
 long sys_rename(const char *from, const char *to)
 {
 	char old_name[256], new_name[256];
-	int err;
+	int err = 0;
 	GET_PATH(p, from);
 	GET_PATH(q, to);
 	struct inode *old_dir = path_parent(AT_FDCWD, p.s, old_name, &err);
@@ -315,15 +334,21 @@ long sys_rename(const char *from, const char *to)
 		inode_put(old_dir);
 		return err;
 	}
-	struct inode *i = dir_find(old_dir, old_name), *there = dir_find(new_dir, new_name);
-	if (!i)
-		err = -ENOENT;
+	struct inode *i = dir_lookup(old_dir, old_name, &err), *there = i ? dir_lookup(new_dir, new_name, &err) : NULL;
+	if (!i || (!there && err != -ENOENT && err))
+		;
+	else if (i->covers || (there && there->covers) || i == root_inode)
+		err = -EBUSY;
+	else if (old_dir->iops != new_dir->iops || old_dir->dev != new_dir->dev)
+		err = -EXDEV;
 	else if (old_dir->dops || new_dir->dops)
 		err = -EPERM;
 	else if (i == there)
 		err = 0;
 	else if (S_ISDIR(i->mode) && inside(new_dir, i))
 		err = -EINVAL;
+	else if (old_dir->iops)
+		err = old_dir->iops->rename(old_dir, old_name, new_dir, new_name);
 	else if (there && S_ISDIR(there->mode) && (!S_ISDIR(i->mode) || there->entries))
 		err = S_ISDIR(i->mode) ? -ENOTEMPTY : -EISDIR;
 	else if (there && !S_ISDIR(there->mode) && S_ISDIR(i->mode))
@@ -347,22 +372,41 @@ long sys_rename(const char *from, const char *to)
 	return err;
 }
 
+static long change(struct inode *i, const struct attributes *a)
+{
+	if (i->iops)
+		return i->iops->set(i, a);
+	if (a->set & SET_UID)
+		i->uid = a->uid;
+	if (a->set & SET_GID)
+		i->gid = a->gid;
+	if (a->set & SET_MTIME)
+		i->mtime = a->mtime;
+	if (a->set & SET_MODE)
+		i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
+	return 0;
+}
+
 static long change_mode(struct inode *i, u32 mode)
 {
-	i->mode = (i->mode & S_IFMT) | (mode & 07777);
-	return 0;
+	return change(i, &(struct attributes){ .set = SET_MODE, .mode = mode });
+}
+
+static long change_path(int dirfd, const char *user, bool follow, const struct attributes *a)
+{
+	int err;
+	GET_PATH(p, user);
+	struct inode *i = path_lookup(dirfd, p.s, follow, &err);
+	if (!i)
+		return err;
+	long r = change(i, a);
+	inode_put(i);
+	return r;
 }
 
 long sys_chmod(const char *user, u32 mode)
 {
-	int err;
-	GET_PATH(p, user);
-	struct inode *i = path_lookup(AT_FDCWD, p.s, true, &err);
-	if (!i)
-		return err;
-	change_mode(i, mode);
-	inode_put(i);
-	return 0;
+	return change_path(AT_FDCWD, user, true, &(struct attributes){ .set = SET_MODE, .mode = mode });
 }
 
 long sys_fchmod(int fd, u32 mode)
@@ -371,17 +415,87 @@ long sys_fchmod(int fd, u32 mode)
 	return !f || !f->inode ? -EBADF : change_mode(f->inode, mode);
 }
 
+static struct attributes owner(u32 uid, u32 gid)
+{
+	/* -1: as it is */
+	return (struct attributes){ .set = (uid != ~0u ? SET_UID : 0) | (gid != ~0u ? SET_GID : 0), .uid = uid, .gid = gid };
+}
+
+long sys_chown(const char *user, u32 uid, u32 gid)
+{
+	struct attributes a = owner(uid, gid);
+	return change_path(AT_FDCWD, user, true, &a);
+}
+long sys_lchown(const char *user, u32 uid, u32 gid)
+{
+	struct attributes a = owner(uid, gid);
+	return change_path(AT_FDCWD, user, false, &a);
+}
+long sys_fchown(int fd, u32 uid, u32 gid)
+{
+	struct file *f = fd_get(fd);
+	struct attributes a = owner(uid, gid);
+	return !f || !f->inode ? -EBADF : change(f->inode, &a);
+}
+
+#define UTIME_NOW 0x3fffffff
+#define UTIME_OMIT 0x3ffffffe
+
+/* Seconds and nanoseconds, of which we keep the seconds; or none at all: now. */
+static long set_times(int dirfd, const char *user, bool follow, const u64 t[4])
+{
+	u32 now = wall_ns() / NSEC_PER_SEC;
+	struct attributes a = { .set = SET_ATIME | SET_MTIME, .atime = now, .mtime = now };
+
+	if (t) {
+		a.set = (t[1] != UTIME_OMIT ? SET_ATIME : 0) | (t[3] != UTIME_OMIT ? SET_MTIME : 0);
+		a.atime = t[1] == UTIME_NOW ? now : (u32)t[0];
+		a.mtime = t[3] == UTIME_NOW ? now : (u32)t[2];
+	}
+	if (!user) {
+		struct file *f = fd_get(dirfd);
+		return !f || !f->inode ? -EBADF : change(f->inode, &a);
+	}
+	return change_path(dirfd, user, follow, &a);
+}
+
+long sys_utimensat(int dirfd, const char *user, const long *times, u32 flags)
+{
+	long in[4] = { 0 };
+	if (times && copy_from_user(in, times, sizeof(in)))
+		return -EFAULT;
+	u64 t[4] = { in[0], in[1], in[2], in[3] };
+	return set_times(dirfd, user, !(flags & AT_SYMLINK_NOFOLLOW), times ? t : NULL);
+}
+
+long sys_utimes(const char *user, const long *times)
+{
+	long in[4] = { 0 };
+	if (times && copy_from_user(in, times, sizeof(in)))
+		return -EFAULT;
+	u64 t[4] = { in[0], 0, in[2], 0 };
+	return set_times(AT_FDCWD, user, true, times ? t : NULL);
+}
+
+long sys_utime(const char *user, const long *times)
+{
+	long in[2] = { 0 };
+	if (times && copy_from_user(in, times, sizeof(in)))
+		return -EFAULT;
+	u64 t[4] = { in[0], 0, in[1], 0 };
+	return set_times(AT_FDCWD, user, true, times ? t : NULL);
+}
+
 static long truncate_inode(struct inode *i, s64 size)
 {
 	if (size < 0)
 		return -EINVAL;
 	if (!S_ISREG(i->mode))
 		return S_ISDIR(i->mode) ? -EISDIR : -EINVAL;
-	inode_truncate(i, size);
-	return 0;
+	return inode_truncate(i, size);
 }
 
-long sys_truncate(const char *user, long size)
+static long truncate_path(const char *user, s64 size)
 {
 	int err;
 	GET_PATH(p, user);
@@ -393,11 +507,14 @@ long sys_truncate(const char *user, long size)
 	return r;
 }
 
+long sys_truncate(const char *user, long size) { return truncate_path(user, size); }
+
 static long truncate_fd(int fd, s64 size)
 {
 	struct file *f = fd_get(fd);
 	return !f || !f->inode ? -EBADF : (f->flags & O_ACCMODE) == 0 ? -EINVAL : truncate_inode(f->inode, size);
 }
+long sys_truncate64(const char *user, ulong low, ulong high) { return truncate_path(user, (s64)((u64)high << 32 | low)); }
 long sys_ftruncate(int fd, long size) { return truncate_fd(fd, size); }
 long sys_ftruncate64(int fd, ulong low, ulong high) { return truncate_fd(fd, (s64)((u64)high << 32 | low)); }
 
@@ -429,8 +546,10 @@ long sys_fchdir(int fd)
 }
 
 /* The name of a directory in its parent. */
-static const char *name_of(struct inode *i)
+static const char *name_of(struct inode *i, char buf[256])
 {
+	if (i->parent->iops)
+		return i->parent->iops->name_of(i->parent, i, buf) ? "?" : buf;
 	for (struct dirent *d = i->parent->entries; d; d = d->next)
 		if (d->inode == i)
 			return d->name;
@@ -439,11 +558,13 @@ static const char *name_of(struct inode *i)
 
 long sys_getcwd(char *buf, ulong size)
 {
-	char path[512], *at = path + sizeof(path) - 1;
+	char path[512], buffer[256], *at = path + sizeof(path) - 1;
 
 	*at = 0;
 	for (struct inode *i = current->cwd; i != root_inode; i = i->parent) {
-		const char *name = name_of(i);
+		while (i->covers)
+			i = i->covers;
+		const char *name = name_of(i, buffer);
 		size_t n = strlen(name);
 		if (at - path < (long)n + 1)
 			return -ENAMETOOLONG;

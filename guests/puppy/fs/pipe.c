@@ -7,84 +7,112 @@ struct pipe {
 	u8 *ring; /* one page */
 	u32 head, count;
 	u32 readers, writers;
+	struct mutex lock; /* all of these; not held while waiting for the other side */
 	struct waitq wait;
+	u32 ends; /* file structures that have not let go yet */
 };
 
-static long pipe_read(struct file *f, void *buf, size_t n)
+static long take(struct pipe *p, u8 *buf, size_t n)
 {
-	struct pipe *p = f->priv;
 	size_t done = 0;
 
-	if (!n)
-		return 0;
-	if (!p->count && p->writers && (f->flags & O_NONBLOCK))
-		return -EAGAIN;
-	int err = wait_event(&p->wait, p->count || !p->writers);
-	if (err)
-		return err;
 	while (done < n && p->count) {
 		u32 k = min(min((u32)PAGE_SIZE - p->head, p->count), (u32)min(n - done, PAGE_SIZE));
-		if (copy_to_user((u8 *)buf + done, p->ring + p->head, k))
+		if (copy_to_user(buf + done, p->ring + p->head, k))
 			return done ? (long)done : -EFAULT;
 		p->head = (p->head + k) % PAGE_SIZE;
 		p->count -= k;
 		done += k;
 	}
-	wake_all(&p->wait);
-	poll_wake();
 	return done;
 }
 
-static long broken(size_t done)
+static long pipe_read(struct file *f, void *buf, size_t n)
 {
-	if (done)
-		return done;
-	send_signal(current, SIGPIPE);
-	return -EPIPE;
+	struct pipe *p = f->priv;
+
+	if (!n)
+		return 0;
+	mutex_lock(&p->lock);
+	while (!p->count && p->writers) {
+		mutex_unlock(&p->lock);
+		if (f->flags & O_NONBLOCK)
+			return -EAGAIN;
+		int err = wait_event(&p->wait, READ_ONCE(p->count) || !READ_ONCE(p->writers));
+		if (err)
+			return err;
+		mutex_lock(&p->lock);
+	}
+	long r = take(p, buf, n);
+	mutex_unlock(&p->lock);
+	wake_all(&p->wait);
+	poll_wake();
+	return r;
+}
+
+static long give(struct pipe *p, const u8 *buf, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n && p->count < PAGE_SIZE) {
+		u32 at = (p->head + p->count) % PAGE_SIZE;
+		u32 k = min(min((u32)PAGE_SIZE - at, (u32)PAGE_SIZE - p->count), (u32)min(n - done, PAGE_SIZE));
+		if (copy_from_user(p->ring + at, buf + done, k))
+			return done ? (long)done : -EFAULT;
+		p->count += k;
+		done += k;
+	}
+	return done;
 }
 
 static long pipe_write(struct file *f, const void *buf, size_t n)
 {
 	struct pipe *p = f->priv;
 	size_t done = 0;
+	/* Up to a page goes in one piece or not at all (PIPE_BUF). */
+	u32 need = n <= PAGE_SIZE ? n : 1;
+	long err = 0;
 
-	while (done < n) {
-		/* Up to a page goes in one piece or not at all (PIPE_BUF). */
-		u32 need = n <= PAGE_SIZE ? n : 1;
-		if (!p->readers)
-			return broken(done);
-		if (PAGE_SIZE - p->count < need && (f->flags & O_NONBLOCK))
-			return done ? (long)done : -EAGAIN;
-		int err = wait_event(&p->wait, PAGE_SIZE - p->count >= need || !p->readers);
-		if (err)
-			return done ? (long)done : err;
-		if (!p->readers)
-			return broken(done);
-		while (done < n && p->count < PAGE_SIZE) {
-			u32 at = (p->head + p->count) % PAGE_SIZE;
-			u32 k = min(min((u32)PAGE_SIZE - at, (u32)PAGE_SIZE - p->count), (u32)min(n - done, PAGE_SIZE));
-			if (copy_from_user(p->ring + at, (const u8 *)buf + done, k))
-				return done ? (long)done : -EFAULT;
-			p->count += k;
-			done += k;
+	while (done < n && !err) {
+		mutex_lock(&p->lock);
+		bool broken = !p->readers, room = PAGE_SIZE - p->count >= need;
+		if (!broken && room) {
+			err = give(p, (const u8 *)buf + done, n - done);
+			if (err > 0) {
+				done += err;
+				err = 0;
+			}
 		}
-		wake_all(&p->wait);
-		poll_wake();
+		mutex_unlock(&p->lock);
+		if (broken) {
+			if (!done)
+				send_signal(current, SIGPIPE);
+			err = -EPIPE;
+		} else if (room) {
+			wake_all(&p->wait);
+			poll_wake();
+		} else if (f->flags & O_NONBLOCK) {
+			err = -EAGAIN;
+		} else {
+			err = wait_event(&p->wait, PAGE_SIZE - READ_ONCE(p->count) >= need || !READ_ONCE(p->readers));
+		}
 	}
-	return done;
+	return done ? (long)done : err;
 }
 
 static void pipe_release(struct file *f)
 {
 	struct pipe *p = f->priv;
 
+	mutex_lock(&p->lock);
 	if ((f->flags & O_ACCMODE) == O_WRONLY)
 		p->writers--;
 	else
 		p->readers--;
+	mutex_unlock(&p->lock);
 	wake_all(&p->wait);
 	poll_wake();
-	if (!p->readers && !p->writers) {
+	if (!__atomic_sub_fetch(&p->ends, 1, __ATOMIC_ACQ_REL)) {
 		kfree(p->ring);
 		kfree(p);
 	}
@@ -117,6 +145,7 @@ long sys_pipe2(int *fds, u32 flags)
 	}
 	p->ring = ring;
 	p->readers = p->writers = 1;
+	p->ends = 2;
 	r->priv = w->priv = p;
 	int fd[2] = { fd_install(r, flags & O_CLOEXEC), -1 };
 	if (fd[0] >= 0)

@@ -7,7 +7,7 @@
 #include "printk.h"
 #include "proc.h"
 
-#define TEXT_SIZE 2048
+#define TEXT_SIZE 4096
 
 typedef int (*text_fn)(char *buf, struct task *t);
 
@@ -20,37 +20,111 @@ static int text_meminfo(char *buf, struct task *t)
 			"Buffers:        %8u kB\nCached:         %8u kB\n", mem_total * 4, free, free, 0, 0);
 }
 
-static ulong idle_ticks(void)
-{
-	ulong busy = 0;
-
-	for (struct task *p = all_tasks; p; p = p->next_all)
-		busy += p->utime + p->stime;
-	busy += init_task->cutime + init_task->cstime;
-	ulong total = now_ns() / TICK_NS;
-	return total > busy ? total - busy : 0;
-}
-
 static int text_uptime(char *buf, struct task *t)
 {
-	ulong up = now_ns() / TICK_NS, idle = idle_ticks();
+	ulong up = now_ns() / TICK_NS, idle = 0, user, system, unused;
 
 	(void)t;
+	for (int cpu = 0; cpu < cpu_count; cpu++) {
+		cpu_ticks(cpu, &user, &system, &unused);
+		idle += unused;
+	}
 	return snprintf(buf, TEXT_SIZE, "%lu.%02lu %lu.%02lu\n", up / HZ, up % HZ, idle / HZ, idle % HZ);
 }
 
 static int text_loadavg(char *buf, struct task *t)
 {
 	ulong load[3];
-	int tasks = 0;
 
 	(void)t;
-	for (struct task *p = all_tasks; p; p = p->next_all)
-		tasks++;
 	load_average(load);
-	return snprintf(buf, TEXT_SIZE, "%lu.%02lu %lu.%02lu %lu.%02lu %lu/%d %d\n", load[0] >> 16,
+	return snprintf(buf, TEXT_SIZE, "%lu.%02lu %lu.%02lu %lu.%02lu %lu/%u %d\n", load[0] >> 16,
 			(load[0] & 0xffff) * 100 >> 16, load[1] >> 16, (load[1] & 0xffff) * 100 >> 16, load[2] >> 16,
-			(load[2] & 0xffff) * 100 >> 16, run_queue_length(), tasks, current->pid);
+			(load[2] & 0xffff) * 100 >> 16, run_queue_length(), task_count(), current->pid);
+}
+
+/* ---- Processors ---- */
+
+/* Appends to a text of n characters, and never beyond its end. */
+static int append(char *buf, int n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int append(char *buf, int n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	n += vsnprintf(buf + n, TEXT_SIZE - n, fmt, ap);
+	va_end(ap);
+	return min(n, TEXT_SIZE - 1);
+}
+
+static int text_cpuinfo(char *buf, struct task *t)
+{
+	union {
+		u32 words[13];
+		char text[52];
+	} vendor = { 0 }, model = { 0 };
+	u32 a, b, c, d, highest, signature;
+	int n = 0;
+
+	(void)t;
+	cpuid(0, &highest, &vendor.words[0], &vendor.words[2], &vendor.words[1]);
+	cpuid(1, &signature, &b, &c, &d);
+	cpuid(0x80000000, &a, &b, &c, &d);
+	for (u32 i = 0; i < 3 && a >= 0x80000004; i++)
+		cpuid(0x80000002 + i, &model.words[4 * i], &model.words[4 * i + 1], &model.words[4 * i + 2], &model.words[4 * i + 3]);
+	for (int cpu = 0; cpu < cpu_count; cpu++)
+		n = append(buf, n, "processor\t: %d\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\n"
+				   "stepping\t: %u\napicid\t\t: %u\n\n",
+			   cpu, vendor.text, (signature >> 8 & 15) + (signature >> 20 & 255),
+			   (signature >> 4 & 15) | (signature >> 12 & 0xf0), model.text, signature & 15, cpus[cpu]->apic_id);
+	return n;
+}
+
+static ulong interrupts_on(int cpu) { return READ_ONCE(cpus[cpu]->irq_count); }
+
+/* Idle is what is left, since idle processors take no ticks; nobody is nice, and nothing waits for disks alone. */
+static int text_system_stat(char *buf, struct task *t)
+{
+	ulong user, system, idle, all[3] = { 0 }, interrupts = 0;
+	int n = 0;
+
+	(void)t;
+	for (int cpu = 0; cpu < cpu_count; cpu++) {
+		cpu_ticks(cpu, &user, &system, &idle);
+		all[0] += user;
+		all[1] += system;
+		all[2] += idle;
+		interrupts += interrupts_on(cpu);
+	}
+	n = append(buf, n, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", all[0], all[1], all[2]);
+	for (int cpu = 0; cpu < cpu_count; cpu++) {
+		cpu_ticks(cpu, &user, &system, &idle);
+		n = append(buf, n, "cpu%d %lu 0 %lu %lu 0 0 0 0 0 0\n", cpu, user, system, idle);
+	}
+	return append(buf, n, "intr %lu\nbtime %lu\nprocs_running %lu\n", interrupts,
+		      (ulong)((wall_ns() - now_ns()) / NSEC_PER_SEC), run_queue_length());
+}
+
+static int text_interrupts(char *buf, struct task *t)
+{
+	int n = append(buf, 0, "    ");
+
+	(void)t;
+	for (int cpu = 0; cpu < cpu_count; cpu++)
+		n = append(buf, n, "       CPU%-2d", cpu);
+	n = append(buf, n, "\n");
+	for (int line = 0; line < EXTERNAL_VECTORS; line++) {
+		ulong sum = 0;
+		for (int cpu = 0; cpu < cpu_count; cpu++)
+			sum += cpus[cpu]->irqs[line];
+		if (!sum)
+			continue;
+		n = append(buf, n, "%3d:", line);
+		for (int cpu = 0; cpu < cpu_count; cpu++)
+			n = append(buf, n, " %11lu", cpus[cpu]->irqs[line]);
+		n = append(buf, n, "  %s\n", line == 0 ? "timer" : line == pv_ops.ipi_line ? "other processors" : "device");
+	}
+	return n;
 }
 
 static int text_version(char *buf, struct task *t)
@@ -65,45 +139,78 @@ static int text_cmdline(char *buf, struct task *t)
 	return snprintf(buf, TEXT_SIZE, "%s\n", boot.cmdline);
 }
 
-static char state_letter(struct task *t)
+static int text_mounts(char *buf, struct task *t)
 {
-	return t->state == TASK_RUNNING ? 'R' : t->state == TASK_SLEEPING ? 'S' : t->state == TASK_STOPPED ? 'T' : 'Z';
+	(void)t;
+	return mounts_text(buf, TEXT_SIZE);
 }
 
-/* The fields of stat(5) as far as ps looks: pid comm state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt
- * utime stime cutime cstime priority nice threads itrealvalue starttime vsize rss. */
+static char state_letter(struct task *t) { return "RSTZR"[t->state]; }
+
+/* Its size and its pages in memory, both in bytes; it may be giving them up just now. */
+static void memory_of(struct task *t, ulong *size, ulong *resident)
+{
+	struct mm *mm = task_mm(t);
+
+	*size = mm ? mm_size(mm) : 0;
+	*resident = mm ? mm->rss << PAGE_SHIFT : 0;
+	if (mm)
+		mm_put(mm);
+}
+
+static pid_t parent_of(struct task *t)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	pid_t pid = t->parent ? t->parent->pid : 0;
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	return pid;
+}
+
+/* The fields of stat(5) as far as ps and top look: pid comm state ppid pgrp session tty tpgid flags minflt cminflt majflt
+ * cmajflt utime stime cutime cstime priority nice threads itrealvalue starttime vsize rss … the 39th is the processor. */
 static int text_stat(char *buf, struct task *t)
 {
+	ulong size, resident;
+
+	memory_of(t, &size, &resident);
 	return snprintf(buf, TEXT_SIZE,
 			"%d (%s) %c %d %d %d 1281 %d 0 %lu 0 0 0 %lu %lu %lu %lu 20 0 1 0 %lu %lu %lu 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
-			"0 0 0 0 0\n",
-			t->pid, t->comm, state_letter(t), t->parent ? t->parent->pid : 0, t->pgrp, t->session, t->pgrp,
-			t->min_flt, t->utime, t->stime, t->cutime, t->cstime, (ulong)(t->start_ns / TICK_NS),
-			t->mm ? mm_size(t->mm) : 0, t->mm ? t->mm->rss : 0);
+			"%u 0 0 0 0\n",
+			t->pid, t->comm, state_letter(t), parent_of(t), t->pgrp, t->session, t->pgrp, t->min_flt, t->utime,
+			t->stime, t->cutime, t->cstime, (ulong)(t->start_ns / TICK_NS), size, resident >> PAGE_SHIFT, t->cpu);
 }
 
 static int text_status(char *buf, struct task *t)
 {
-	static const char *const words[] = { "running", "sleeping", "stopped", "zombie" };
+	static const char *const words[] = { "running", "sleeping", "stopped", "zombie", "running" };
+	ulong size, resident;
 
+	memory_of(t, &size, &resident);
 	return snprintf(buf, TEXT_SIZE,
 			"Name:\t%s\nState:\t%c (%s)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"
-			"VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t1\n",
-			t->comm, state_letter(t), words[t->state], t->pid, t->pid, t->parent ? t->parent->pid : 0,
-			t->mm ? mm_size(t->mm) / KiB : 0, t->mm ? t->mm->rss * 4 : 0);
+			"VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nThreads:\t1\nCpus_allowed:\t%x\n",
+			t->comm, state_letter(t), words[t->state], t->pid, t->pid, parent_of(t), size / KiB, resident / KiB,
+			t->affinity & online_mask);
 }
 
 static int text_comm(char *buf, struct task *t) { return snprintf(buf, TEXT_SIZE, "%s\n", t->comm); }
 
 static int text_maps(char *buf, struct task *t)
 {
+	struct mm *mm = task_mm(t);
 	int n = 0;
 
-	for (struct vma *v = t->mm ? t->mm->vmas : NULL; v && n < TEXT_SIZE - 100; v = v->next)
-		n += snprintf(buf + n, TEXT_SIZE - n, "%0*lx-%0*lx %c%c%cp %08lx 00:01 %u %s\n", 2 * WORD, v->start, 2 * WORD,
-			      v->end, v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
-			      v->prot & PROT_EXEC ? 'x' : '-', (ulong)v->offset, v->inode ? v->inode->ino : 0,
-			      v->stack ? "[stack]" : v->start <= t->mm->brk_start && t->mm->brk_start < v->end ? "[heap]" : "");
+	if (!mm)
+		return 0;
+	mutex_lock(&mm->lock);
+	for (struct vma *v = mm->vmas; v; v = v->next)
+		n = append(buf, n, "%0*lx-%0*lx %c%c%c%c %08lx 00:01 %u %s\n", 2 * WORD, v->start, 2 * WORD, v->end,
+			   v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-', v->prot & PROT_EXEC ? 'x' : '-',
+			   v->shared ? 's' : 'p', (ulong)v->offset, v->inode ? v->inode->ino : 0,
+			   v->stack ? "[stack]" : v->start <= mm->brk_start && mm->brk_start < v->end ? "[heap]" : "");
+	mutex_unlock(&mm->lock);
+	mm_put(mm);
 	return n;
 }
 
@@ -113,8 +220,9 @@ static const struct {
 	bool of_task;
 } entries[] = {
 	{ "meminfo", text_meminfo, false }, { "uptime", text_uptime, false }, { "loadavg", text_loadavg, false },
-	{ "version", text_version, false }, { "cmdline", text_cmdline, false }, { "stat", text_stat, true },
+	{ "version", text_version, false }, { "mounts", text_mounts, false }, { "cmdline", text_cmdline, false }, { "stat", text_stat, true },
 	{ "status", text_status, true },    { "comm", text_comm, true },      { "maps", text_maps, true },
+	{ "cpuinfo", text_cpuinfo, false }, { "stat", text_system_stat, false }, { "interrupts", text_interrupts, false },
 };
 
 /* ---- Files ---- */
@@ -124,14 +232,15 @@ static int proc_open(struct file *f)
 	struct task *t = NULL;
 	ulong entry = f->inode->info >> 16;
 
-	if (entries[entry].of_task && !(t = task_find(f->inode->info & 0xffff)))
+	if (entries[entry].of_task && !(t = task_get(f->inode->info & 0xffff)))
 		return -ENOENT;
 	char *buf = kmalloc(TEXT_SIZE);
-	if (!buf)
-		return -ENOMEM;
-	f->inode->size = min(entries[entry].text(buf, t), TEXT_SIZE - 1);
+	if (buf)
+		f->inode->size = min(entries[entry].text(buf, t), TEXT_SIZE - 1);
 	f->priv = buf;
-	return 0;
+	if (t)
+		task_put(t);
+	return buf ? 0 : -ENOMEM;
 }
 
 static long proc_read(struct file *f, void *buf, size_t n)
@@ -178,12 +287,33 @@ static struct inode *find_entry(struct inode *dir, const char *name, bool of_tas
 	return NULL;
 }
 
+static bool exists(pid_t pid)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	bool found = task_find(pid);
+
+	spin_unlock_irqrestore(&task_lock, flags);
+	return found;
+}
+
+static pid_t next_pid(pid_t after)
+{
+	ulong flags = spin_lock_irqsave(&task_lock);
+	pid_t next = 32768;
+
+	for (struct task *t = all_tasks; t; t = t->next_all)
+		if (t->pid > after && t->pid < next)
+			next = t->pid;
+	spin_unlock_irqrestore(&task_lock, flags);
+	return next;
+}
+
 static struct inode *root_lookup(struct inode *dir, const char *name)
 {
 	const char *end;
 	pid_t pid = !strcmp(name, "self") ? current->pid : (pid_t)parse_number(name, &end);
 
-	if (pid > 0 && pid < 32768 && (name[0] == 's' || !*end) && task_find(pid)) {
+	if (pid > 0 && pid < 32768 && (name[0] == 's' || !*end) && exists(pid)) {
 		struct inode *i = inode_new(S_IFDIR | 0555);
 		if (i) {
 			i->ino = INO_BASE + pid * 32;
@@ -221,10 +351,7 @@ static bool root_entry(struct inode *dir, ulong n, char *name, u32 *ino, u32 *mo
 	/* Processes by ascending number: the n-th smallest. */
 	pid_t last = 0;
 	for (n -= fixed;; n--) {
-		pid_t next = 32768;
-		for (struct task *t = all_tasks; t; t = t->next_all)
-			if (t->pid > last && t->pid < next)
-				next = t->pid;
+		pid_t next = next_pid(last);
 		if (next == 32768)
 			return false;
 		last = next;

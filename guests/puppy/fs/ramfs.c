@@ -7,31 +7,56 @@
 #include "fs.h"
 #include "proc.h"
 
-static bool make_room(struct inode *i, ulong index)
+bool inode_pages_room(struct inode *i, ulong index)
 {
 	if (index < i->pages_size)
 		return true;
 	ulong size = 8;
 	while (size <= index)
 		size *= 2;
-	if (size > 2 * PAGE_SIZE / sizeof(ulong))
+	if (size > RAMFS_MAX_PAGES)
 		return false;
 	ulong *bigger = kzalloc(size * sizeof(ulong));
 	if (!bigger)
 		return false;
-	if (i->pages)
-		memcpy(bigger, i->pages, i->pages_size * sizeof(ulong));
-	kfree(i->pages);
+	ulong *smaller = i->pages, flags = spin_lock_irqsave(&i->pages_lock);
+	if (smaller)
+		memcpy(bigger, smaller, i->pages_size * sizeof(ulong));
 	i->pages = bigger;
 	i->pages_size = size;
+	spin_unlock_irqrestore(&i->pages_lock, flags);
+	kfree(smaller);
 	return true;
+}
+
+ulong inode_page_get(struct inode *i, ulong index)
+{
+	ulong flags = spin_lock_irqsave(&i->pages_lock);
+	ulong pfn = index < i->pages_size ? i->pages[index] : 0;
+
+	if (pfn)
+		page_get(pfn);
+	spin_unlock_irqrestore(&i->pages_lock, flags);
+	return pfn;
+}
+
+void inode_drop_page(struct inode *i, ulong index)
+{
+	ulong flags = spin_lock_irqsave(&i->pages_lock), pfn = i->pages[index];
+
+	i->pages[index] = 0;
+	spin_unlock_irqrestore(&i->pages_lock, flags);
+	if (pfn)
+		page_put(pfn);
 }
 
 ulong inode_page(struct inode *i, ulong index, bool create)
 {
+	if (i->iops)
+		return i->iops->page(i, index);
 	if (index < i->pages_size && i->pages[index])
 		return i->pages[index];
-	if (!create || !make_room(i, index))
+	if (!create || !inode_pages_room(i, index))
 		return 0;
 	ulong pfn = alloc_page();
 	if (!pfn)
@@ -42,7 +67,9 @@ ulong inode_page(struct inode *i, ulong index, bool create)
 	if (n)
 		memcpy(page, i->image + at, n);
 	memset(page + n, 0, PAGE_SIZE - n);
-	return i->pages[index] = pfn;
+	/* With its contents, so that whoever finds the one sees the other. */
+	__atomic_store_n(&i->pages[index], pfn, __ATOMIC_RELEASE);
+	return pfn;
 }
 
 /* Where byte `at` can be read, and how many bytes follow it there; NULL: zeroes. */
@@ -60,6 +87,8 @@ long inode_read(struct inode *i, u64 pos, void *kbuf, size_t n)
 {
 	size_t done = 0;
 
+	if (i->iops)
+		return i->iops->read(i, pos, kbuf, n);
 	if (pos >= i->size)
 		return 0;
 	n = min((u64)n, i->size - pos);
@@ -76,16 +105,15 @@ long inode_read(struct inode *i, u64 pos, void *kbuf, size_t n)
 	return done;
 }
 
-void inode_truncate(struct inode *i, u64 size)
+int inode_truncate(struct inode *i, u64 size)
 {
+	if (i->iops)
+		return i->iops->truncate(i, size);
 	if (size < i->size) {
 		/* What is cut off must read as zeroes should the file grow again. */
 		ulong keep = (size + PAGE_SIZE - 1) >> PAGE_SHIFT;
 		for (ulong p = keep; p < i->pages_size; p++)
-			if (i->pages[p]) {
-				page_put(i->pages[p]);
-				i->pages[p] = 0;
-			}
+			inode_drop_page(i, p);
 		if (size == 0) {
 			i->image = NULL;
 		} else {
@@ -103,6 +131,7 @@ void inode_truncate(struct inode *i, u64 size)
 		i->image = NULL;
 	}
 	i->size = size;
+	return 0;
 }
 
 static long ramfs_read(struct file *f, void *buf, size_t n)

@@ -104,5 +104,7 @@
 #define FIRST_EXTERNAL_VECTOR 32
 #define EXTERNAL_VECTORS 32
 #define SYSCALL_VECTOR 0x80
+/* Natively, another processor starts at this physical page (below 1 MiB, as it starts in real mode). */
+#define TRAMPOLINE 0x6000
 #define STACK_PAGES 2
 #define KERNEL_STACK (STACK_PAGES * 4096)

@@ -1,6 +1,7 @@
 /* Memory: frames, kernel objects, page tables, address spaces. */
 #pragma once
 #include "arch.h"
+#include "mutex.h"
 #include "string.h"
 
 struct inode;
@@ -106,11 +107,15 @@ struct vma {
 	ulong start, end;
 	u32 prot;
 	bool stack;          /* may show as [stack]; never merged */
+	bool shared;         /* writes go to the inode's own pages */
 	struct inode *inode; /* NULL: anonymous */
 	u64 offset;          /* in the file, of start */
 };
 
 struct mm {
+	u32 users; /* tasks, and whoever looks at it */
+	u32 cpus;  /* processors that may remember translations: those that have it in CR3 */
+	struct mutex lock; /* areas and page tables */
 	ulong *pgd; /* kernel address of the top-level table */
 	ulong pgd_pa;
 	struct vma *vmas;
@@ -121,14 +126,17 @@ struct mm {
 
 struct mm *mm_create(void);
 struct mm *mm_fork(struct mm *from);
-void mm_destroy(struct mm *mm);
+struct mm *mm_get(struct mm *mm);
+void mm_put(struct mm *mm); /* the last reference takes it apart */
 void mm_switch(struct mm *mm); /* NULL: the kernel's own tables */
 struct vma *vma_find(struct mm *mm, ulong va);
 long vma_map(struct mm *mm, ulong addr, ulong len, u32 prot, u32 flags, struct inode *inode, u64 offset);
 long vma_unmap(struct mm *mm, ulong addr, ulong len);
 ulong mm_size(struct mm *mm);
+/* After page-table entries have changed here: other processors that run in mm forget the old ones. */
+void flush_others(struct mm *mm, ulong start, ulong end);
 
-enum fault_result { FAULT_OK, FAULT_SEGV, FAULT_BUS, FAULT_OOM };
+enum fault_result { FAULT_OK, FAULT_SEGV, FAULT_BUS, FAULT_OOM, FAULT_FETCH };
 enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec);
 
 /* ---- User memory (uaccess.S): 0, or the bytes that could not be copied ---- */

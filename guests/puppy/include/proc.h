@@ -1,8 +1,8 @@
 /* Processes: what they are, who runs, who waits. */
 #pragma once
+#include "errno.h"
 #include "mm.h"
-#include "percpu.h"
-#include "spinlock.h"
+#include "smp.h"
 
 struct file;
 struct inode;
@@ -12,7 +12,7 @@ struct inode;
 #define HZ 100
 #define TICK_NS (NSEC_PER_SEC / HZ)
 
-enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE };
+enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_NEW };
 
 /* Linux's struct sigaction as the kernel takes it. */
 struct ksigaction {
@@ -22,11 +22,16 @@ struct ksigaction {
 	u64 mask;
 };
 
-/* What fork copies and kill needs; one for each process, as there are no threads yet. */
+/* What fork copies and kill needs; one for each process, as there are no threads: clone can share memory, no more. */
 struct task {
 	ulong sp;            /* where switch_to left it */
 	ulong stack;         /* kernel stack, lowest address */
 	enum task_state state;
+	u32 refs;            /* 1 while it has a number, and whoever looks at it (task_get) */
+	u32 cpu;             /* where it runs or ran last, or waits to run */
+	u32 affinity;        /* processors that it may run on */
+	bool on_cpu;         /* a processor uses its stack */
+	bool queued;         /* in a run queue */
 	pid_t pid, pgrp, session;
 	struct mm *mm;       /* NULL: the idle task */
 	struct task *parent, *children, *sibling;
@@ -41,10 +46,11 @@ struct task {
 	struct inode *cwd;
 	u32 umask;
 	int exit_code;       /* as wait4 shows it */
-	u64 sig_pending, sig_blocked; /* bit n-1: signal n */
+	u64 sig_pending, sig_blocked; /* bit n-1: signal n; task_lock guards these and sigact */
 	u64 sig_saved_mask;
 	bool sig_restore_mask;
 	struct ksigaction sigact[NSIG];
+	int *clear_tid;      /* user address that becomes 0, with a futex wake, when the task leaves its memory */
 	u64 start_ns;
 	ulong utime, stime, cutime, cstime; /* ticks */
 	ulong min_flt;
@@ -56,48 +62,76 @@ struct task {
 #endif
 };
 
-struct waitq {
-	struct task *first;
-};
-
 extern struct task *all_tasks, *init_task;
-extern spinlock_t task_lock;
+extern spinlock_t task_lock; /* the list of tasks, who is whose child, process groups, signals; interrupts off */
 
 /* sched.c */
 void sched_init(void);
 void schedule(void);
 void sched_tick(bool user);
-void make_runnable(struct task *t);
-void wait_on(struct waitq *q);  /* with interrupts off: sleep until woken; interrupts are off again */
-void wake_all(struct waitq *q);
-void wake_task(struct task *t); /* out of whatever it sleeps on */
+void sched_tick_others(void);
+void make_runnable(struct task *t); /* a new task, for the first time */
+bool wake_from(struct task *t, u32 states); /* if its state is one of these (bits): back to a run queue */
+void wake_task(struct task *t);     /* from TASK_SLEEPING */
+void set_affinity(struct task *t, u32 mask);
 void idle_loop(void) __attribute__((noreturn));
 ulong run_queue_length(void);
 struct task *switch_to(struct task *from, struct task *to); /* entry_*.S: returns the task that ran before */
 void load_average(ulong out[3]);
+void cpu_ticks(int cpu, ulong *user, ulong *system, ulong *idle);
 
-/* Sleeps until the condition holds: 0, or -ERESTARTSYS for a signal. */
-#define wait_event(q, cond)                                                                                            \
+/* wait.c */
+void wait_begin(struct waitq *q); /* on the queue and TASK_SLEEPING: from here on a wake-up is not lost */
+void wait_end(struct waitq *q);
+void wake_all(struct waitq *q);
+
+/*
+ * Sleeps until the condition holds: 0, or -ERESTARTSYS for a signal. The condition is looked at when the task is on the
+ * queue already, so whoever makes it true and then calls wake_all either is seen or wakes. It must not sleep, and it is not
+ * looked at again once it has held: it may take something.
+ */
+#define wait_event_until(q, cond, interruptible)                                                                       \
 	({                                                                                                             \
+		struct waitq *_q = (q);                                                                                \
 		int _ret = 0;                                                                                          \
 		ulong _flags = irq_save();                                                                             \
-		while (!(cond)) {                                                                                      \
-			if (signal_pending(current)) {                                                                 \
-				_ret = -ERESTARTSYS;                                                                   \
-				break;                                                                                 \
+		if (!(cond)) {                                                                                         \
+			for (;;) {                                                                                     \
+				wait_begin(_q);                                                                        \
+				if (cond)                                                                              \
+					break;                                                                         \
+				if ((interruptible) && signal_pending(current)) {                                      \
+					_ret = -ERESTARTSYS;                                                           \
+					break;                                                                         \
+				}                                                                                      \
+				schedule();                                                                            \
 			}                                                                                              \
-			wait_on(q);                                                                                    \
+			wait_end(_q);                                                                                  \
 		}                                                                                                      \
 		irq_restore(_flags);                                                                                   \
 		_ret;                                                                                                  \
 	})
+#define wait_event(q, cond) wait_event_until(q, cond, true)
+/* Whatever signals wait: for what is sure to come, and soon. */
+#define wait_until(q, cond) (void)wait_event_until(q, cond, false)
 
 /* proc.c, fork.c, exec.c, exit.c */
 struct task *task_alloc(void);
 void task_free(struct task *t);
-struct task *task_find(pid_t pid);
+struct task *task_find(pid_t pid); /* with task_lock held */
+struct task *task_get(pid_t pid);  /* with a reference: it may die, but not go away; NULL: none */
+void task_put(struct task *t);
+u32 task_count(void);
+struct mm *task_mm(struct task *t); /* another task's, with a reference (mm_put); NULL: none */
+void set_mm(struct mm *mm);         /* current's; the reference to the one before is the caller's again */
+struct task *idle_task(int cpu);
 struct pt_regs *task_regs(struct task *t);
-long do_fork(struct pt_regs *regs, ulong stack);
+struct clone_args {
+	ulong flags, stack; /* Linux's CLONE_…; 0: the parent's stack pointer */
+	int *parent_tid, *child_tid;
+	ulong tls;
+};
+long do_fork(struct pt_regs *regs, const struct clone_args *args);
 struct task *kernel_task(void (*fn)(void));
 long do_execve(const char *path, char *const *argv, char *const *envp, bool user_pointers);
 void do_exit(int code) __attribute__((noreturn));
@@ -115,6 +149,9 @@ enum {
 #define SIG_IGN 1ul
 #define SIGBIT(n) (1ull << ((n)-1))
 void send_signal(struct task *t, int sig);
+void send_signal_locked(struct task *t, int sig); /* with task_lock held */
+void signal_all(int sig, struct task *except); /* but init */
+void set_blocked(u64 mask);
 void force_signal(struct task *t, int sig); /* a fault: cannot be ignored or blocked */
 int signal_group(pid_t pgrp, int sig);
 bool signal_pending(struct task *t);
@@ -132,6 +169,7 @@ struct ktimer {
 	struct ktimer *next;
 	u64 deadline;
 	void (*fn)(struct ktimer *t);
+	u32 home; /* the processor that will call it */
 	bool queued, running;
 };
 void timer_start(struct ktimer *t, u64 deadline); /* again: the deadline moves */
@@ -146,6 +184,9 @@ void timeout_start(struct timeout *o, struct waitq *q, u64 deadline);
 void timeout_end(struct timeout *o);
 long sleep_until(u64 deadline); /* 0 or -EINTR */
 void clock_rearm(bool idle);
+
+/* futex.c */
+long do_futex_wake(int *address, u32 count);
 
 /* irq.c, trap.c */
 void trap_init(void);

@@ -10,6 +10,8 @@
 #include "arch.h"
 
 struct task;
+struct mm;
+struct cpu_area;
 
 struct pv_ops {
 	void *patchable[PV_PATCHABLE];
@@ -18,8 +20,10 @@ struct pv_ops {
 	ulong user_cs, user_ds; /* selectors that a user runs with */
 	bool large_pages;       /* may the kernel map itself with 4 MB (i386) or 2 MB (x86_64) pages? */
 	bool has_ports;         /* PC hardware besides PCI: PIC, PIT, UART, CMOS */
+	bool own_clocks;        /* each processor has a clock of its own; else processor 0 ticks for all */
+	int ipi_line;           /* the interrupt that send_ipi makes, -1: there is none */
 
-	void (*init_cpu)(void);                                                  /* descriptor tables, %fs or %gs */
+	void (*init_cpu)(struct cpu_area *area);                                 /* descriptor tables, %fs or %gs */
 	void (*set_gate)(int vector, void (*handler)(void), int dpl, bool trap); /* trap: interrupts stay on */
 	void (*set_syscall)(void);                                               /* x86_64: where SYSCALL goes */
 	void (*set_kernel_stack)(ulong top);                                     /* used on the next entry from user mode */
@@ -27,6 +31,8 @@ struct pv_ops {
 
 	ulong (*read_cr2)(void);
 	void (*flush_tlb)(bool global);
+	/* Other processors, those of mask, forget what they remember of mm's [start, end). */
+	void (*flush_tlb_others)(struct mm *mm, u32 mask, ulong start, ulong end);
 	void (*pgd_cleared)(ulong pgd, ulong index); /* a top-level entry was set to 0 */
 	void (*lazy_begin)(void);                    /* until lazy_end, page-table updates may be batched */
 	void (*lazy_end)(void);
@@ -37,6 +43,10 @@ struct pv_ops {
 	void (*clock_start)(void);
 	void (*clock_next)(u64 ns); /* next timer interrupt, 0: none needed; a periodic timer ignores it */
 	u64 (*clock_ns)(void);      /* since boot, monotonic */
+	int (*find_cpus)(void);     /* how many there may be, this one included */
+	/* Has processor number area->pc.cpu go to secondary_start(area) on that stack. */
+	void (*start_cpu)(struct cpu_area *area, ulong stack);
+	void (*send_ipi)(u32 mask); /* ipi_line's interrupt on each processor of mask */
 	u64 (*wall_seconds)(void);  /* since 1970, now */
 	void (*power_off)(const char *why, int status) __attribute__((noreturn));
 	void (*restart)(void) __attribute__((noreturn));

@@ -1,37 +1,25 @@
 /*
- * Locks stand where several processors would need them. With one processor, and a kernel that is never preempted in
- * kernel mode, taking one is nothing; the _irq variants still keep interrupt handlers out.
+ * Locks that spin. Whoever holds one neither sleeps nor waits for another processor's answer (a TLB shootdown), so the
+ * others wait for a handful of instructions. A lock that an interrupt handler takes too is taken with interrupts off.
  */
 #pragma once
 #include "pv.h"
 
 typedef struct {
-#ifdef CONFIG_SMP
 	u32 held;
-#endif
-	u8 unused[0];
 } spinlock_t;
+
+static inline bool spin_trylock(spinlock_t *l) { return !__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE); }
 
 static inline void spin_lock(spinlock_t *l)
 {
-#ifdef CONFIG_SMP
-	while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
-		cpu_relax();
-#else
-	(void)l;
-	barrier();
-#endif
+	while (!spin_trylock(l))
+		/* Only looking leaves the cache line with whoever is about to give it back. */
+		while (READ_ONCE(l->held))
+			cpu_relax();
 }
 
-static inline void spin_unlock(spinlock_t *l)
-{
-#ifdef CONFIG_SMP
-	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
-#else
-	(void)l;
-	barrier();
-#endif
-}
+static inline void spin_unlock(spinlock_t *l) { __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE); }
 
 static inline ulong spin_lock_irqsave(spinlock_t *l)
 {

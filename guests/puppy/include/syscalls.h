@@ -3,3 +3,8 @@
 #include "types.h"
 
 typedef long (*syscall_fn)(ulong, ulong, ulong, ulong, ulong, ulong);
+
+struct syscall {
+	syscall_fn fn; /* NULL: there is none */
+	bool fs;       /* names, inodes, contents of files: runs under fs_lock */
+};

@@ -33,7 +33,9 @@ static enum fault_result copy_on_write(struct mm *mm, struct vma *v, ulong *ptep
 {
 	ulong old = pte_pfn(*ptep), pfn = old;
 
-	if (old == zero_pfn || mem_map[old].refs != 1 || (mem_map[old].flags & PAGE_RESERVED)) {
+	if (v->shared) {
+		/* Not a copy: the page itself, which mprotect had closed. */
+	} else if (old == zero_pfn || mem_map[old].refs != 1 || (mem_map[old].flags & PAGE_RESERVED)) {
 		pfn = alloc_user_page();
 		if (!pfn)
 			return FAULT_OOM;
@@ -45,8 +47,11 @@ static enum fault_result copy_on_write(struct mm *mm, struct vma *v, ulong *ptep
 		}
 	}
 	change_pte(ptep, pfn << PAGE_SHIFT | rights(v, true), va, mm->pgd_pa);
-	if (pfn != old)
+	if (pfn != old) {
+		/* Others that read the old page must see what is written to the new one. */
+		flush_others(mm, va, va + PAGE_SIZE);
 		page_put(old);
+	}
 	return FAULT_OK;
 }
 
@@ -61,27 +66,34 @@ static enum fault_result fill_anonymous(struct mm *mm, struct vma *v, ulong *pte
 	return install(mm, v, ptep, va, pfn, true);
 }
 
-static enum fault_result fill_from_file(struct mm *mm, struct vma *v, ulong *ptep, ulong va, bool write)
+/* With the file system's lock if `may_fetch`; without it, what is in memory already will do, else FAULT_FETCH. */
+static enum fault_result fill_from_file(struct mm *mm, struct vma *v, ulong *ptep, ulong va, bool write, bool may_fetch)
 {
 	u64 at = v->offset + (va - v->start);
 
 	if (at >= v->inode->size)
 		return FAULT_BUS;
-	ulong shared = inode_page(v->inode, at >> PAGE_SHIFT, true);
-	if (!shared)
-		return FAULT_OOM;
-	if (!write) {
-		page_get(shared);
-		return install(mm, v, ptep, va, shared, false);
+	ulong page = inode_page_get(v->inode, at >> PAGE_SHIFT);
+	if (!page) {
+		if (!may_fetch)
+			return FAULT_FETCH;
+		page = inode_page(v->inode, at >> PAGE_SHIFT, true);
+		if (!page)
+			return FAULT_OOM;
+		page_get(page);
 	}
+	if (v->shared)
+		return install(mm, v, ptep, va, page, v->prot & PROT_WRITE);
+	if (!write)
+		return install(mm, v, ptep, va, page, false);
 	ulong pfn = alloc_user_page();
-	if (!pfn)
-		return FAULT_OOM;
-	copy_page(pfn, shared);
-	return install(mm, v, ptep, va, pfn, true);
+	if (pfn)
+		copy_page(pfn, page);
+	page_put(page);
+	return pfn ? install(mm, v, ptep, va, pfn, true) : FAULT_OOM;
 }
 
-enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec)
+static enum fault_result fault_in(struct mm *mm, ulong va, bool write, bool exec, bool may_fetch)
 {
 	struct vma *v = vma_find(mm, va);
 
@@ -90,16 +102,32 @@ enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec)
 	if (write ? !(v->prot & PROT_WRITE) : exec ? !(v->prot & PROT_EXEC) && pte_nx : !v->prot)
 		return FAULT_SEGV;
 	va &= PAGE_MASK;
-	current->min_flt++;
 	ulong *ptep = pte_alloc(mm, va);
 	if (!ptep)
 		return FAULT_OOM;
 	if (*ptep & PTE_P) {
 		if (write && !(*ptep & PTE_W))
 			return copy_on_write(mm, v, ptep, va);
-		/* Already right: what faulted was an old memory of the entry. */
+		/* Already right: what faulted was an old memory of the entry, or another processor was quicker. */
 		change_pte(ptep, *ptep, va, mm->pgd_pa);
 		return FAULT_OK;
 	}
-	return v->inode ? fill_from_file(mm, v, ptep, va, write) : fill_anonymous(mm, v, ptep, va, write);
+	return v->inode ? fill_from_file(mm, v, ptep, va, write, may_fetch) : fill_anonymous(mm, v, ptep, va, write);
+}
+
+enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec)
+{
+	current->min_flt++;
+	mutex_lock(&mm->lock);
+	enum fault_result r = fault_in(mm, va, write, exec, false);
+	mutex_unlock(&mm->lock);
+	if (r != FAULT_FETCH)
+		return r;
+	/* The file system's lock comes before the address space's; meanwhile all may have changed, so look again. */
+	fs_lock();
+	mutex_lock(&mm->lock);
+	r = fault_in(mm, va, write, exec, true);
+	mutex_unlock(&mm->lock);
+	fs_unlock();
+	return r;
 }

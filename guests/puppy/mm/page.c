@@ -126,7 +126,7 @@ extern ulong early_next; /* kernel_map_init took pages up to here */
 
 static struct range {
 	ulong start, end; /* pfns */
-} reserved[4];
+} reserved[5];
 
 /* Hands [start, end) to the allocator, except what overlaps a reserved range from the r-th on. */
 static void add_range(ulong start, ulong end, size_t r)
@@ -202,6 +202,8 @@ void page_init(void)
 #endif
 	reserved[0] = (struct range){ 0, 1 }; /* frame 0 means "none" */
 	reserved[3] = (struct range){ 1 * MiB >> PAGE_SHIFT, early_next >> PAGE_SHIFT }; /* image, page tables */
+	/* Where other processors start, natively. */
+	reserved[4] = (struct range){ TRAMPOLINE >> PAGE_SHIFT, (TRAMPOLINE >> PAGE_SHIFT) + 1 };
 	bring_initrd_down();
 	reserved[1] = (struct range){ boot.initrd_start >> PAGE_SHIFT,
 				      (boot.initrd_start + boot.initrd_size + PAGE_SIZE - 1) >> PAGE_SHIFT };

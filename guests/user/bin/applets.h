@@ -9,7 +9,8 @@
 #define APPLETS(X)                                                                                                     \
 	X(init) X(sh) X(ls) X(cat) X(echo) X(ps) X(free) X(uname) X(uptime) X(dmesg) X(kill) X(poweroff) X(true) X(false)  \
 	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)  \
-	X(ping) X(ifconfig) X(nc) X(hostname)
+	X(ping) X(ifconfig) X(nc) X(hostname)                                                                              \
+	X(mount) X(umount) X(sync) X(fsync) X(df) X(dd) X(cp) X(mv) X(ln) X(rmdir) X(chmod) X(truncate) X(disk_writer)
 
 #define DECLARE(name) int name##_main(int argc, char **argv);
 APPLETS(DECLARE)

@@ -112,6 +112,8 @@ const char *error_text(int error)
 		{EADDRINUSE, "Address already in use"}, {EADDRNOTAVAIL, "Cannot assign requested address"},
 		{ENETUNREACH, "Network is unreachable"}, {ENOBUFS, "No buffer space available"},
 		{ECONNREFUSED, "Connection refused"}, {EHOSTUNREACH, "No route to host"}, {ENODEV, "No such device"},
+		{EIO, "Input/output error"}, {EBUSY, "Device or resource busy"}, {EXDEV, "Invalid cross-device link"},
+		{ENOSPC, "No space left on device"}, {EROFS, "Read-only file system"}, {ENOTEMPTY, "Directory not empty"},
 	};
 	static char other[24];
 	if (error < 0)

@@ -114,6 +114,56 @@ int stat(const char *path, struct status *out)
 	return simplify(CALL2(195, 4, path, &s), &s, out);
 }
 
+int rename(const char *from, const char *to) { return CALL2(38, 82, from, to); }
+int link(const char *from, const char *to) { return CALL2(9, 86, from, to); }
+int symlink(const char *target, const char *path) { return CALL2(83, 88, target, path); }
+int chmod(const char *path, int mode) { return CALL2(15, 90, path, mode); }
+int fsync(int fd) { return CALL1(118, 74, fd); }
+int sync(void) { return CALL0(36, 162); }
+int mount(const char *device, const char *where, const char *type, ulong flags)
+{
+	return syscall6(NR(21, 165), (ulong)device, (ulong)where, (ulong)type, flags, 0, 0);
+}
+int umount(const char *path) { return CALL2(52, 166, path, 0); }
+
+int truncate(const char *path, u64 size)
+{
+#ifdef __x86_64__
+	return CALL2(0, 76, path, size);
+#else
+	return CALL3(193, 0, path, (ulong)size, (ulong)(size >> 32));
+#endif
+}
+
+s64 lseek(int fd, s64 offset, int whence)
+{
+#ifdef __x86_64__
+	return CALL3(0, 8, fd, offset, whence);
+#else
+	u64 result = 0;
+	long error = syscall6(140, fd, (ulong)(offset >> 32), (ulong)offset, (ulong)&result, whence, 0);
+	return error < 0 ? error : (s64)result;
+#endif
+}
+
+int statfs(const char *path, struct usage *out)
+{
+	struct {
+#ifdef __x86_64__
+		u64 type, bsize;
+#else
+		u32 type, bsize;
+#endif
+		u64 blocks, bfree, bavail, files, ffree;
+		u64 rest[8];
+	} __attribute__((packed)) s;
+	/* i386: the call with 64-bit numbers, which wants to hear the size of its 84 bytes. */
+	int error = NR(0, 1) ? CALL2(0, 137, path, &s) : CALL3(268, 0, path, 84, &s);
+	if (error >= 0)
+		*out = (struct usage){s.bsize, s.blocks, s.bfree, s.files, s.ffree};
+	return error;
+}
+
 ulong brk(ulong end) { return CALL1(45, 12, end); }
 
 void *mmap(size_t length)

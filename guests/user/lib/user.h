@@ -20,7 +20,7 @@ typedef __builtin_va_list va_list;
 
 enum {
 	ENOENT = 2, ESRCH = 3, EINTR = 4, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10, EAGAIN = 11, ENOMEM = 12,
-	EACCES = 13, EEXIST = 17, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENOTTY = 25, EPIPE = 32, ENOSYS = 38,
+	EIO = 5, EACCES = 13, EBUSY = 16, EEXIST = 17, EXDEV = 18, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENOTTY = 25, ENOSPC = 28, EROFS = 30, EPIPE = 32, ENOTEMPTY = 39, ENOSYS = 38,
 	ENODEV = 19, EDESTADDRREQ = 89, EMSGSIZE = 90, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETUNREACH = 101,
 	ENOBUFS = 105, ECONNREFUSED = 111, EHOSTUNREACH = 113,
 };
@@ -32,6 +32,8 @@ enum {
 #define O_CREAT 0100
 #define O_TRUNC 01000
 #define O_APPEND 02000
+#define O_EXCL 0200
+#define O_SYNC 04010000
 #define O_NOCTTY 0400
 #define O_DIRECTORY 0200000
 #define O_CLOEXEC 02000000
@@ -77,6 +79,11 @@ struct status {
 	u64 size;
 };
 
+/* How full a file system is. */
+struct usage {
+	u64 block_size, blocks, blocks_free, inodes, inodes_free;
+};
+
 struct dirent64 {
 	u64 ino, off;
 	u16 reclen;
@@ -119,6 +126,19 @@ int chdir(const char *path);
 int getcwd(char *buf, size_t n);
 int mkdir(const char *path, int mode);
 int rmdir(const char *path);
+int rename(const char *from, const char *to);
+int link(const char *from, const char *to);
+int symlink(const char *target, const char *path);
+int chmod(const char *path, int mode);
+int truncate(const char *path, u64 size);
+s64 lseek(int fd, s64 offset, int whence);
+int fsync(int fd);
+int sync(void);
+#define MS_RDONLY 1
+#define MS_REMOUNT 32
+int mount(const char *device, const char *where, const char *type, ulong flags);
+int umount(const char *path);
+int statfs(const char *path, struct usage *out);
 int unlink(const char *path);
 long readlink(const char *path, char *buf, size_t n);
 int lstat(const char *path, struct status *out);
