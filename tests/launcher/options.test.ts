@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { describe, expect, it } from "vitest"
 import { explain } from "../../src/launcher/errors.ts"
+import { ONE_CPU } from "../../src/launcher/smp.ts"
 import { parse, type Request, type RunOptions } from "../../src/launcher/options.ts"
 
 const request = (...args: string[]): Request => Effect.runSync(parse("1.2.3", args))
@@ -36,7 +37,27 @@ describe("the command line", () => {
       logFile: undefined,
       blocks: [],
       net: undefined,
+      smp: ONE_CPU,
     })
+  })
+
+  it("takes --smp, --pcpus and --pin, and refuses what makes no sense", () => {
+    expect(options("--smp", "4", "--pcpus", "2", "--pin", "0:0,3:1").smp).toEqual({
+      vcpus: 4,
+      processors: 2,
+      pins: new Map([
+        [0, 0],
+        [3, 1],
+      ]),
+      given: true,
+    })
+    expect(options("--smp", "16").smp).toMatchObject({ vcpus: 16, processors: 16 })
+    expect(refusal("run", "--smp", "17").line).toMatch(/from 1 to 16/)
+    expect(refusal("run", "--smp", "2", "--pin", "2:0").line).toMatch(/virtual CPU 2.*from 0 to 1/)
+    expect(refusal("run", "--smp", "2", "--pin", "1:2").line).toMatch(/processor 2.*from 0 to 1/)
+    expect(refusal("run", "--smp", "2", "--pin", "1:0,1:1").line).toMatch(/pinned twice/)
+    expect(refusal("run", "--smp", "2", "--pin", "1").line).toMatch(/"1" is no pair/)
+    expect(refusal("run", "--native", "--smp", "2", "--pcpus", "1").line).toMatch(/--native has none/)
   })
 
   it("takes every option", () => {
@@ -64,6 +85,7 @@ describe("the command line", () => {
         { file: "e.img", readOnly: true },
       ],
       net: { hub: "a", pcap: "f", mac: Uint8Array.of(0x52, 0x54, 0, 1, 2, 3) },
+      smp: ONE_CPU,
     })
   })
 
