@@ -34,7 +34,7 @@ export interface Engine {
   /** Bytes of input that the guest has not taken. */
   readonly pendingInput: number
   /** Runs for at most `slice` ns of simulated time, which are never fewer than the instructions. */
-  run(slice: number): EngineEvent
+  run(slice: number): EngineEvent | Promise<EngineEvent>
   /** Lets idle time pass. */
   skip(until: number): void
   input(bytes: Uint8Array): void

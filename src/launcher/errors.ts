@@ -30,6 +30,12 @@ export class BadStats extends Data.TaggedError("BadStats")<{ readonly file: stri
 /** A report or log that cannot be written. */
 export class CannotWrite extends Data.TaggedError("CannotWrite")<{ readonly file: string; readonly problem: string }> {}
 
+/** A port on which a debugger was to be awaited. */
+export class CannotListen extends Data.TaggedError("CannotListen")<{
+  readonly port: number
+  readonly problem: string
+}> {}
+
 /** This computer does not give the memory that the simulated one is to have. */
 export class NoMemory extends Data.TaggedError("NoMemory")<{ readonly bytes: number }> {}
 
@@ -51,6 +57,7 @@ export type LaunchError =
   | BadStats
   | MissingFile
   | CannotWrite
+  | CannotListen
   | NoMemory
   | GuestKilled
   | InstructionLimit
@@ -61,6 +68,7 @@ export const STATUS = {
   badImage: 65,
   badStats: 65,
   missingFile: 66,
+  cannotListen: 69,
   killed: 70,
   noMemory: 71,
   cannotWrite: 73,
@@ -92,6 +100,8 @@ export const explain = (error: LaunchError): { readonly status: number; readonly
       return { status: STATUS.missingFile, line: `${error.file}: ${error.problem}` }
     case "CannotWrite":
       return { status: STATUS.cannotWrite, line: `${error.file}: ${error.problem}` }
+    case "CannotListen":
+      return { status: STATUS.cannotListen, line: `--gdb cannot listen on port ${error.port}: ${error.problem}` }
     case "NoMemory":
       return {
         status: STATUS.noMemory,

@@ -1,5 +1,5 @@
 import { HostStatistics } from "../host/statistics.ts"
-import { sumOf } from "../machine/processor.ts"
+import { sumOf } from "../machine/counters.ts"
 import { SharedHeap } from "../machine/shared.ts"
 import { bootHost, type Hosted, type HostedShape } from "../modules/index.ts"
 import type { Engine, EngineConfig, EngineCounts, EngineEvent } from "./engine.ts"

@@ -97,7 +97,7 @@ class Loop {
     if (terminal.failure !== undefined) return terminal.failure
     const left = config.maxInstructions - this.before - engine.instructions
     if (left <= 0) return new InstructionLimit({ limit: config.maxInstructions })
-    const event = this.timed(Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity))
+    const event = await this.timed(Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity))
     if (!terminal.flush()) await this.drain()
     switch (event.kind) {
       case "budget":
@@ -119,9 +119,9 @@ class Loop {
   }
 
   /** Runs a slice, and finds the length of the next. */
-  private timed(slice: number): EngineEvent {
+  private async timed(slice: number): Promise<EngineEvent> {
     const started = performance.now()
-    const event = this.engine.run(slice)
+    const event = await this.engine.run(slice)
     if (!this.config.deterministic && event.kind === "budget" && slice === this.slice) {
       const factor = SLICE_MS / Math.max(performance.now() - started, SLICE_MS / 4)
       this.slice = Math.min(Math.max(Math.round(slice * factor), SMALLEST_SLICE), LARGEST_SLICE)

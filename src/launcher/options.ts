@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly maxInstructions: number
   readonly stats: boolean
   readonly statsJson: string | undefined
+  /** Port on which the guest waits for gdb; 0: any that is free. */
+  readonly gdb: number | undefined
   readonly verbose: boolean
   readonly log: ReadonlySet<LogCategory>
   readonly logFile: string | undefined
@@ -86,6 +88,13 @@ export const parseCount = (text: string): number => {
   return count
 }
 
+const GDB_PORT = 1234
+
+export const parsePort = (text: string): number => {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 0xffff) throw new InvalidArgumentError("It is a port from 0 to 65535.")
+  return Number(text)
+}
+
 export const parseSeed = (text: string): number => {
   if (!/^\d{1,10}$/.test(text) || Number(text) > 0xffff_ffff)
     throw new InvalidArgumentError("It is a number from 0 to 4294967295.")
@@ -140,6 +149,7 @@ interface Parsed {
   readonly maxInstructions?: number
   readonly stats?: true
   readonly statsJson?: string
+  readonly gdb?: number | true
   readonly verbose?: true
   readonly d?: ReadonlySet<LogCategory>
   readonly D?: string
@@ -212,9 +222,17 @@ const program = (
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
     .option("--stats", "print a table of what happened, at the end, to standard error")
     .option("--stats-json <FILE>", "write the same as JSON (docs/stats.md)")
+<<<<<<< HEAD
     .option("--smp <N>", "virtual CPUs, a thread for each (default: one, in the launcher's own thread)", parseCpus)
     .option("--pcpus <P>", "processors of the host on which they are scheduled (default: as many)", parseCpus)
     .option("--pin <LIST>", "virtual CPUs that run on one processor only, such as 0:0,1:1", parsePins)
+=======
+    .option(
+      "--gdb [PORT]",
+      `do not start before gdb says so; PORT on this computer (default ${GDB_PORT}; 0: a free one) awaits it`,
+      parsePort,
+    )
+>>>>>>> main
     .option("--verbose", "say on standard error what is started")
     .option("-d <EVENTS>", `log events: any of ${LOG_CATEGORIES.join(",")}`, parseCategories)
     .option("-D <FILE>", "log to FILE and not to standard error")
@@ -234,6 +252,7 @@ const program = (
         maxInstructions: o.maxInstructions ?? Infinity,
         stats: o.stats === true,
         statsJson: o.statsJson,
+        gdb: o.gdb === true ? GDB_PORT : o.gdb,
         verbose: o.verbose === true,
         log: o.d ?? NOTHING_LOGGED,
         logFile: o.D,

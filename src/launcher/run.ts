@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
-import { createEngine, type EngineConfig } from "./engine.ts"
+import { createEngine, type Engine, type EngineConfig } from "./engine.ts"
 import { BadImage, type CannotWrite, type LaunchError, NoMemory } from "./errors.ts"
 import { Files, packageVersion } from "./files.ts"
 import { openDevices, Surroundings } from "./guestDevices.ts"
@@ -42,6 +42,7 @@ const openLog = (
 const drive = (
   image: BootImage,
   config: EngineConfig,
+  create: () => Promise<Engine>,
   terminal: TerminalSession,
   sampler: Sampler | undefined,
 ): Effect.Effect<Ending, BadImage | NoMemory> =>
@@ -49,7 +50,7 @@ const drive = (
     try: () =>
       runLoop({
         terminal,
-        create: () => createEngine(config),
+        create,
         deterministic: config.options.deterministic,
         maxInstructions: config.options.maxInstructions,
         sampler,
@@ -84,6 +85,29 @@ const report = (options: RunOptions, image: BootImage, ending: Ending, sampler: 
     if (options.statsJson !== undefined) yield* (yield* Files).write(options.statsJson, toJson(stats))
   })
 
+/** Why a run cannot be repeated from its start, if it cannot. */
+const forwardOnly = ({ deterministic, blocks, net }: RunOptions): string | undefined => {
+  if (!deterministic) return "it needs a run with --deterministic"
+  if (blocks.length > 0 || net !== undefined) return "disks and networks are not what they were"
+  return undefined
+}
+
+/** With --gdb: a guest that waits for gdb, which is told where. */
+const awaitGdb = (config: EngineConfig, terminal: TerminalSession, port: number) =>
+  Effect.gen(function* () {
+    // A good part of the launcher, for few runs.
+    const { DebugSession, serveGdb } = yield* Effect.promise(() => import("./gdb/index.ts"))
+    const session = new DebugSession({
+      config,
+      create: createEngine,
+      patience: terminal,
+      forwardOnly: forwardOnly(config.options),
+    })
+    const bound = yield* serveGdb(session, port)
+    terminal.note(`lguest64: the guest waits for gdb: target remote 127.0.0.1:${bound}`)
+    return session
+  })
+
 const announce = (options: RunOptions, { file, kernel, initrd }: BootImage, terminal: TerminalSession): void => {
   const module = options.native ? "no hypervisor" : kernel.arch === "x86_64" ? "module lguest64" : "module lguest"
   const bytes = kernel.segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
@@ -109,21 +133,19 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     const startMs = startOf(options)
     const note = (line: string) => terminal.note(line)
     const devices = yield* openDevices({ ...options, startMs, guest: 0, note }, new Surroundings())
-    const ending = yield* drive(
-      image,
-      {
-        core,
-        kernel: image.kernel,
-        initrd: image.initrd,
-        options,
-        startMs,
-        output: (bytes) => terminal.write(bytes),
-        devices,
-        log,
-      },
-      terminal,
-      sampler,
-    )
+    const config: EngineConfig = {
+      core,
+      kernel: image.kernel,
+      initrd: image.initrd,
+      options,
+      startMs,
+      output: (bytes) => terminal.write(bytes),
+      devices,
+      log,
+    }
+    const session = options.gdb === undefined ? undefined : yield* awaitGdb(config, terminal, options.gdb)
+    const create = (): Promise<Engine> => session?.create() ?? createEngine(config)
+    const ending = yield* drive(image, config, create, terminal, sampler)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     const { outcome } = ending
     if ("_tag" in outcome) return yield* outcome

@@ -197,7 +197,8 @@ export class TerminalSession {
   }
 
   // ------------------------------------------------------------------------------------------------------ waiting
-  private wake(): void {
+  /** Ends a wait for a change: something else has changed. */
+  wake(): void {
     const { waiter } = this
     this.waiter = undefined
     waiter?.()

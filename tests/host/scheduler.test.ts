@@ -13,17 +13,11 @@ class Host {
   readonly scheduler: Scheduler
   readonly rescheduled: number[] = []
   readonly kicked: number[] = []
-  /** What each processor is, to `release`. */
-  asleep = true
-
   constructor(processors: number) {
-    const host = this
     this.table = new CpuTable(this.heap, processors)
     const cpus = Array.from({ length: processors }, (_, cpu) => ({
-      clock: { kick: () => host.kicked.push(cpu) },
-      get asleep() {
-        return host.asleep
-      },
+      clock: { kick: () => this.kicked.push(cpu) },
+      asleep: true,
     })) as unknown as HostCpu[]
     this.scheduler = new Scheduler(this.heap, this.tasks, this.table, cpus, (cpu) => this.rescheduled.push(cpu))
     for (let cpu = 0; cpu < processors; cpu++) {
