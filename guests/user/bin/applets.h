@@ -10,7 +10,8 @@
 	X(init) X(sh) X(ls) X(cat) X(echo) X(ps) X(free) X(uname) X(uptime) X(dmesg) X(kill) X(poweroff) X(true) X(false)  \
 	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)  \
 	X(ping) X(ifconfig) X(nc) X(hostname)                                                                              \
-	X(mount) X(umount) X(sync) X(fsync) X(df) X(dd) X(cp) X(mv) X(ln) X(rmdir) X(chmod) X(truncate) X(disk_writer)
+	X(mount) X(umount) X(sync) X(fsync) X(df) X(dd) X(cp) X(mv) X(ln) X(rmdir) X(chmod) X(truncate) X(disk_writer)  \
+	X(smp_bench) X(lock_bench) X(shootdown_bench) X(taskset) X(nproc)
 
 #define DECLARE(name) int name##_main(int argc, char **argv);
 APPLETS(DECLARE)
