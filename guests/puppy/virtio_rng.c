@@ -9,7 +9,8 @@
 #include "random.h"
 #include "virtio.h"
 
-#define SIZE 128 /* of a request */
+#define SIZE 128   /* of a request */
+#define PATIENCE 8 /* times that a reader asks a device which has nothing to give */
 
 static struct {
 	struct virtio_device device;
@@ -69,6 +70,7 @@ static long hwrng_read(struct file *f, void *to, size_t n)
 {
 	u8 bytes[SIZE];
 	size_t done = 0;
+	int asked = 0;
 
 	while (done < n) {
 		ulong flags = spin_lock_irqsave(&rng.lock);
@@ -81,9 +83,13 @@ static long hwrng_read(struct file *f, void *to, size_t n)
 		if (copy_to_user((u8 *)to + done, bytes, k))
 			return done ? (long)done : -EFAULT;
 		done += k;
-		if (!k && (f->flags & O_NONBLOCK))
-			return done ? (long)done : -EAGAIN;
-		int err = k ? 0 : wait_event(&rng.wait, !READ_ONCE(rng.asked));
+		if (k) {
+			asked = 0;
+			continue;
+		}
+		/* What comes may be for the generator, or go to another reader, and then it is asked for again. */
+		int err = f->flags & O_NONBLOCK ? -EAGAIN : ++asked > PATIENCE ? -EIO
+			  : wait_event(&rng.wait, !READ_ONCE(rng.asked));
 		if (err)
 			return done ? (long)done : err;
 	}

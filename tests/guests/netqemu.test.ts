@@ -39,10 +39,13 @@ describe.skipIf(reason !== undefined)("puppy's network under QEMU", () => {
     ...["-device", "virtio-rng-pci,disable-legacy=on"],
   ]
 
-  it.each(ARCHES)("keeps its promises on %s", { timeout: 90_000 }, async (arch) => {
+  const cases = ARCHES.flatMap((arch) => [1, 4].map((processors) => [arch, processors] as const))
+
+  it.each(cases)("keeps its promises on %s with %i processors", { timeout: 90_000 }, async (arch, processors) => {
     const console = await boot({
       ...{ arch, memory: "128", loader: file("loader.elf"), kernel: file(kernelImage(arch)) },
-      ...{ initramfs: file(`netchecks-${arch}.cpio`), append: "ip=10.0.2.15/24", devices },
+      ...{ initramfs: file(`netchecks-${arch}.cpio`), append: "ip=10.0.2.15/24" },
+      devices: [...devices, "-smp", String(processors)],
     })
     expect(failures(console)).toEqual([])
     expect(console).toContain("checks passed")

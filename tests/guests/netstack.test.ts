@@ -8,8 +8,8 @@ import { gasAvailable, tool } from "../../scripts/guests/toolchain.ts"
 
 /*
  * puppy's network against a hostile neighbour: its files, built for this machine with the sanitizers, between a card that is
- * a function and sockets that are structures (net/harness.c). The kernel's headers that they include are copied, but for
- * those that reach for the processor, which have stand-ins beside the harness.
+ * a function and sockets that are structures (net/checks.c, net/fuzz.c). The kernel's headers that they include are copied, but for
+ * those that reach for the processor, which have stand-ins beside them.
  */
 const sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -25,12 +25,11 @@ const sanitizersWork = (): boolean => {
 const reason = !gasAvailable() ? "gcc is not here" : !sanitizersWork() ? "gcc has no sanitizers here" : undefined
 if (reason !== undefined) console.log(`puppy's network is not fuzzed: ${reason}`)
 
-/** Of the folder net/ these know no processes; the buffers' stock is the harness's, so that each has a block of its own. */
+/** Of the folder net/ these know no processes; the buffers' stock is ours, so that each has a block of its own. */
 const layers = ["checksum", "device", "arp", "ipv4", "icmp", "udp", "sock"]
 
 describe.skipIf(reason !== undefined)("puppy's network", () => {
   const work = mkdtempSync(join(tmpdir(), "puppy-net-"))
-  const harness = join(work, "harness")
 
   beforeAll(async () => {
     for (const folder of ["net", "include"]) mkdirSync(join(work, folder))
@@ -41,28 +40,31 @@ describe.skipIf(reason !== undefined)("puppy's network", () => {
       copy(`guests/puppy/include/${file}`, `include/${file}`)
     for (const file of filesUnder("tests/guests/net").filter((name) => name.endsWith(".h")))
       copy(file, `include/${file.slice("tests/guests/net/".length)}`)
-    copy("tests/guests/net/harness.c", "harness.c")
-    await tool(work, "gcc", [
-      ...["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin", "-fno-strict-aliasing", ...sanitizers],
-      ...["-iquote", "include", "-iquote", ".", "-o", harness, "harness.c", ...layers.map((layer) => `net/${layer}.c`)],
-    ])
+    for (const program of ["checks", "fuzz"]) {
+      copy(`tests/guests/net/${program}.c`, `${program}.c`)
+      await tool(work, "gcc", [
+        ...["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin", "-fno-strict-aliasing", ...sanitizers],
+        ...["-iquote", "include", "-iquote", ".", "-o", program, `${program}.c`],
+        ...layers.map((layer) => `net/${layer}.c`),
+      ])
+    }
   }, 120_000)
 
   afterAll(() => rmSync(work, { recursive: true, force: true }))
 
-  const run = (...args: ReadonlyArray<string>) => {
-    const { status, stdout, stderr } = spawnSync(harness, args, { encoding: "utf8", timeout: 60_000 })
+  const run = (program: string, ...args: ReadonlyArray<string>) => {
+    const { status, stdout, stderr } = spawnSync(join(work, program), args, { encoding: "utf8", timeout: 60_000 })
     return { status, failed: stdout.split("\n").filter((line) => line.startsWith("FAIL")), stdout, stderr }
   }
 
   it("does what the standards say with good frames and bad ones", () => {
-    const { status, failed, stdout, stderr } = run()
+    const { status, failed, stdout, stderr } = run("checks")
     expect({ status, failed, stderr }).toEqual({ status: 0, failed: [], stderr: "" })
     expect(stdout.split("\n").filter((line) => line.startsWith("ok")).length).toBeGreaterThan(40)
   })
 
   it.each([1, 2, 3, 4])("survives what a hostile neighbour sends, seed %i", { timeout: 90_000 }, (seed) => {
-    const { status, failed, stderr } = run(String(seed), "100000")
+    const { status, failed, stderr } = run("fuzz", String(seed), "100000")
     expect({ status, failed, stderr }).toEqual({ status: 0, failed: [], stderr: "" })
   })
 })
