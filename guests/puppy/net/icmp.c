@@ -23,7 +23,11 @@ static bool may_complain(void)
 	return ok;
 }
 
-static bool is_error(u8 type) { return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER || type == 4 || type == 5; }
+static bool is_error(u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT || type == ICMP_TIME_EXCEEDED ||
+	       type == ICMP_PARAMETER;
+}
 
 void icmp_unreachable(struct netbuf *nb, u8 code)
 {

@@ -64,7 +64,8 @@ struct icmp {
 	be16 checksum;
 	be16 id, sequence; /* of echoes; unused in errors, which the packet's own first bytes follow */
 };
-enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER = 12 };
+enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_SOURCE_QUENCH = 4, ICMP_REDIRECT = 5, ICMP_ECHO = 8,
+       ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER = 12 };
 enum { UNREACHABLE_NET = 0, UNREACHABLE_HOST = 1, UNREACHABLE_PROTOCOL = 2, UNREACHABLE_PORT = 3, UNREACHABLE_TOO_BIG = 4 };
 #define ICMP_QUOTED 8 /* bytes of the packet's payload that an error quotes at least */
 
