@@ -17,13 +17,14 @@ export const BOOT_PARAMS = struct("boot_params", "BP", 0x1000, "what the boot lo
   kernelAlignment: at(0x230, 4, "what a relocatable kernel's address must be a multiple of"),
   hardwareSubarch: at(0x23c, 4, "0 a PC, 1 lguest"),
   hardwareSubarchData: at(0x240, 8, "for the subarchitecture"),
-  e820Table: at(0x2d0, 20, "u64 address, u64 size, u32 type (1: memory)", 128),
+  e820Table: at(0x2d0, 20, "u64 address, u64 size, u32 type (1: memory, 2: not to be used)", 128),
 })
 
 export const SUBARCH_PC = 0
 export const SUBARCH_LGUEST = 1
 
 const E820_RAM = 1
+const E820_RESERVED = 2
 const UNKNOWN_LOADER = 0xff
 /** 2.07 is the first protocol with hardware_subarch. */
 const PROTOCOL = 0x207
@@ -35,21 +36,39 @@ const KEEP_SEGMENTS = 1 << 6
 /** CONFIG_PHYSICAL_ALIGN's largest value. */
 const KERNEL_ALIGNMENT = 0x100_0000
 
+/** Physical addresses from `begin` up to, but not including, `end`. */
+export interface Range {
+  readonly begin: number
+  readonly end: number
+}
+
 export interface BootInfo {
-  /** Bytes of memory, all of it usable, from address 0. */
+  /** Bytes of memory, from address 0. */
   readonly memoryBytes: number
+  /** A part within it that is the firmware's; none: all of it is usable. */
+  readonly reserved?: Range | undefined
   readonly cmdlineAddress: number
   readonly initrdAddress: number
   readonly initrdBytes: number
   readonly subarch: number
 }
 
+const memoryMap = ({ memoryBytes, reserved }: BootInfo): ReadonlyArray<Range & { readonly type: number }> =>
+  reserved === undefined
+    ? [{ begin: 0, end: memoryBytes, type: E820_RAM }]
+    : [
+        { begin: 0, end: reserved.begin, type: E820_RAM },
+        { ...reserved, type: E820_RESERVED },
+        { begin: reserved.end, end: memoryBytes, type: E820_RAM },
+      ]
+
 /** The page, filled. */
 export const bootParams = (info: BootInfo): Uint8Array => {
   const page = new Uint8Array(BOOT_PARAMS.size)
   const view = new DataView(page.buffer)
   const f = BOOT_PARAMS.fields
-  view.setUint8(f.e820Entries.offset, 1)
+  const map = memoryMap(info)
+  view.setUint8(f.e820Entries.offset, map.length)
   view.setUint16(f.bootFlag.offset, BOOT_FLAG, true)
   view.setUint32(f.header.offset, HEADER_MAGIC, true)
   view.setUint16(f.version.offset, PROTOCOL, true)
@@ -60,7 +79,11 @@ export const bootParams = (info: BootInfo): Uint8Array => {
   view.setUint32(f.cmdLinePtr.offset, info.cmdlineAddress, true)
   view.setUint32(f.kernelAlignment.offset, KERNEL_ALIGNMENT, true)
   view.setUint32(f.hardwareSubarch.offset, info.subarch, true)
-  view.setUint32(f.e820Table.offset + 8, info.memoryBytes, true)
-  view.setUint32(f.e820Table.offset + 16, E820_RAM, true)
+  map.forEach(({ begin, end, type }, i) => {
+    const entry = f.e820Table.offset + i * f.e820Table.width
+    view.setUint32(entry, begin, true)
+    view.setUint32(entry + 8, end - begin, true)
+    view.setUint32(entry + 16, type, true)
+  })
   return page
 }

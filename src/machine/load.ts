@@ -1,4 +1,4 @@
-import { bootParams, type BootInfo } from "./bootParams.ts"
+import { bootParams, type BootInfo, type Range } from "./bootParams.ts"
 import type { Ram } from "./ram.ts"
 
 /*
@@ -28,6 +28,8 @@ export interface LoadRequest {
   readonly cmdline: string
   readonly initrd: Uint8Array | undefined
   readonly subarch: BootInfo["subarch"]
+  /** Memory that is the firmware's. */
+  readonly reserved?: Range | undefined
 }
 
 /** The image, command line or initrd does not fit the machine. */
@@ -45,7 +47,8 @@ export const CMDLINE_LONGEST = 2047
 const hex = (n: number) => `0x${n.toString(16)}`
 
 /** Loads, or throws a BootError and has then written some of it. Memory is zero before. */
-export const loadKernel = ({ ram, base, memoryBytes, kernel, cmdline, initrd, subarch }: LoadRequest): void => {
+export const loadKernel = (request: LoadRequest): void => {
+  const { ram, base, memoryBytes, kernel, cmdline, initrd, subarch, reserved } = request
   const initrdBytes = initrd?.length ?? 0
   // At the top of memory, page-aligned.
   const initrdAt = initrdBytes > 0 ? Math.floor((memoryBytes - initrdBytes) / 4096) * 4096 : memoryBytes
@@ -53,6 +56,8 @@ export const loadKernel = ({ ram, base, memoryBytes, kernel, cmdline, initrd, su
   if (line.length > CMDLINE_LONGEST)
     throw new BootError(`the command line has ${line.length} bytes; ${CMDLINE_LONGEST} is the longest`)
   if (initrdAt < KERNEL_LOWEST) throw new BootError(`an initrd of ${initrdBytes} bytes does not fit into memory`)
+  if (reserved !== undefined && initrdAt < reserved.end)
+    throw new BootError(`${Math.floor(memoryBytes / 1024)} KiB of memory are too few: the firmware's tables need some`)
   for (const { address, bytes, memoryBytes: inMemory } of kernel.segments) {
     const end = address + Math.max(inMemory, bytes.length)
     if (address < KERNEL_LOWEST)
@@ -62,6 +67,8 @@ export const loadKernel = ({ ram, base, memoryBytes, kernel, cmdline, initrd, su
         `the kernel's segment at ${hex(address)} ends at ${hex(end)}, past the ` +
           `${Math.floor(initrdAt / 1024)} KiB of memory that the initrd leaves`,
       )
+    if (reserved !== undefined && address < reserved.end && end > reserved.begin)
+      throw new BootError(`the kernel's segment at ${hex(address)} lies where the firmware's tables are`)
     ram.copyIn(base + address, bytes)
   }
   if (initrd !== undefined) ram.copyIn(base + initrdAt, initrd)
@@ -70,6 +77,7 @@ export const loadKernel = ({ ram, base, memoryBytes, kernel, cmdline, initrd, su
     base + BOOT_PARAMS_AT,
     bootParams({
       memoryBytes,
+      reserved,
       cmdlineAddress: CMDLINE_AT,
       initrdAddress: initrdBytes > 0 ? initrdAt : 0,
       initrdBytes,

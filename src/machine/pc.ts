@@ -13,13 +13,16 @@ import { Chipset } from "./chipset/index.ts"
 import * as S from "./core/state.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "./load.ts"
 import { Machine } from "./machine.ts"
+import { FIRMWARE_BEGIN, FIRMWARE_END, writeMpTable } from "./mpTable.ts"
 import { processorPins } from "./pins.ts"
-import { GPR_NAMES, type Processor, RSI } from "./processor.ts"
+import { GPR_NAMES, type Processor, RDX, RSI } from "./processor.ts"
 import { SharedHeap } from "./shared.ts"
+import { Turns } from "./turns.ts"
 
 /*
- * A native PC: memory, processor, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
- * No hypervisor and no firmware: what a PC's firmware would have set up is set up here, from outside.
+ * A native PC: memory, processors, chipset and devices on a PCI bus, with a kernel loaded as docs/native-machine.md says.
+ * No hypervisor and no firmware: what a PC's firmware would have set up is set up here, from outside. All processors run in
+ * this thread, in turns (turns.ts).
  */
 
 export interface NativePcConfig {
@@ -27,6 +30,10 @@ export interface NativePcConfig {
   readonly core: WebAssembly.Module
   /** Bytes of memory, a multiple of 4096. */
   readonly memoryBytes: number
+  /** 1 if nobody says more; with several there is an MP table. */
+  readonly processors?: number
+  /** Decides how several processors are interleaved; 0 if nobody says. */
+  readonly seed?: number
   readonly kernel: KernelImage
   readonly cmdline: string
   readonly initrd?: Uint8Array
@@ -36,7 +43,7 @@ export interface NativePcConfig {
   readonly devices?: DevicesConfig
   /** What it writes to its serial port. */
   readonly serialOut?: (bytes: Uint8Array) => void
-  /** Told of each exception and interrupt that the processor delivers; none: nothing is asked of it. */
+  /** Told of each exception and interrupt that a processor delivers; none: nothing is asked of it. */
   readonly watch?: (event: Delivery) => void
   /** Milliseconds since 1970; read once, at power-on. Simulated time goes on from there. */
   readonly clock: () => number
@@ -44,6 +51,8 @@ export interface NativePcConfig {
 
 /** An exception or interrupt on its way to the kernel's handler. */
 export interface Delivery {
+  /** Which processor's. */
+  readonly processor: number
   /** Simulated nanoseconds. */
   readonly now: number
   readonly vector: number
@@ -57,11 +66,11 @@ export interface Delivery {
 /** Why `run` came back. All but `budget` and `idle` are the end. */
 export type PcEvent =
   | { readonly kind: "budget" }
-  /** Halted until an interrupt: by a timer at simulated nanosecond `until` (or Infinity), or by input. */
+  /** All processors are halted until an interrupt: by a timer at simulated nanosecond `until` (or Infinity), or by input. */
   | { readonly kind: "idle"; readonly until: number }
   | { readonly kind: "powerOff"; readonly status: number }
   | { readonly kind: "reset" }
-  /** Triple fault, or HLT with interrupts off: the processor does nothing any more. */
+  /** Triple fault, or HLT with interrupts off on all processors: nothing happens any more. */
   | { readonly kind: "dead"; readonly reason: string }
   /** The guest gave a device something impossible. */
   | { readonly kind: "killed"; readonly reason: string }
@@ -84,7 +93,6 @@ const CR4_PAE = 0x20n
 const EFER_LONG = 0x500n // LME, LMA
 const PTE_TABLE = 0x3 // present, writable
 const PTE_LARGE = 0x83
-const EFLAGS_IF = 0x200
 /** Edge or level, a bit for each line of the 8259 pair. */
 const ELCR_PORT = 0x4d0
 
@@ -94,19 +102,23 @@ export class NativePc {
   readonly machine: Machine
   readonly chipset: Chipset
   readonly board: Board
+  /** The one that boots. */
   readonly processor: Processor
+  readonly turns: Turns
   /** Something a device has asked for; told at the end of the instruction. */
   private ending: PcEvent | undefined
-  /** Simulated nanosecond at which the current stretch ends. */
-  private deadline = 0
 
   private constructor(config: NativePcConfig) {
+    const { processors = 1 } = config
     const pci = new PciBus((line, level) => this.chipset.setIrq(line, level))
     this.chipset = new Chipset({
       heap: SharedHeap.create(),
-      processors: 1,
+      processors,
       now: (cpu) => this.machine.processor(cpu).now,
-      pins: processorPins(() => this.machine),
+      pins: processorPins(
+        () => this.machine,
+        (cpu) => this.turns.attention(cpu),
+      ),
       power: {
         powerOff: (status) => this.end({ kind: "powerOff", status }),
         reset: () => this.end({ kind: "reset" }),
@@ -115,17 +127,16 @@ export class NativePc {
       startSeconds: Math.floor(config.clock() / 1000),
       memoryBytes: config.memoryBytes,
       expansion: pci,
-      rescheduled: () => {
-        if (this.chipset.nextEvent(this.processor.now) < this.deadline) this.processor.attend(S.ATT_STOP)
-      },
+      rescheduled: () => this.turns.rescheduled(),
     })
     this.machine = Machine.create({
       core: config.core,
       ramBytes: config.memoryBytes,
-      processors: 1,
+      processors,
       bus: this.chipset,
     })
     this.processor = this.machine.processor(0)
+    this.turns = new Turns(this.machine, this.chipset, config.seed ?? 0)
     this.board = new Board({
       ...(config.devices ?? noDevices()),
       pci,
@@ -139,10 +150,11 @@ export class NativePc {
     this.chipset.pic.write(ELCR_PORT + 1, level >> 8)
     const { watch } = config
     if (watch !== undefined)
-      this.processor.watch((vector, error) => {
-        const { rip } = this.processor
-        watch({ now: this.now, vector, error, rip, instruction: this.bytesAt(rip) })
-      })
+      for (const cpu of this.machine.processors)
+        cpu.watch((vector, error) => {
+          const { index, now, rip } = cpu
+          watch({ processor: index, now, vector, error, rip, instruction: this.bytesAt(cpu, rip) })
+        })
     loadKernel({
       ram: this.machine.ram,
       base: 0,
@@ -151,7 +163,10 @@ export class NativePc {
       cmdline: config.cmdline,
       initrd: config.initrd,
       subarch: SUBARCH_PC,
+      reserved: processors > 1 ? { begin: FIRMWARE_BEGIN, end: FIRMWARE_END } : undefined,
     })
+    // EDX holds the signature after a reset.
+    if (processors > 1) writeMpTable(this.machine.ram, processors, this.processor.gprLo(RDX))
     this.powerOn(config.kernel)
   }
 
@@ -203,68 +218,57 @@ export class NativePc {
   }
 
   /** What lies at a linear address; its kernel's segments are flat. */
-  private bytesAt(linear: bigint): Uint8Array {
-    const pa = Number(this.processor.exports.translate(linear, 0, 0, 0))
+  private bytesAt(cpu: Processor, linear: bigint): Uint8Array {
+    const pa = Number(cpu.exports.translate(linear, 0, 0, 0))
     const length = Math.min(15, 4096 - (pa & 0xfff))
     return pa >= 0 && pa + length <= this.machine.ram.size ? this.machine.ram.copyOut(pa, length) : new Uint8Array(0)
   }
 
   // ---------------------------------------------------------------------------------------------------- running
-  private end(event: PcEvent): void {
+  private end(event: PcEvent): PcEvent {
     this.ending ??= event
-    this.processor.attend(S.ATT_STOP)
+    this.turns.current.attend(S.ATT_STOP)
+    return this.ending
   }
 
   get console(): VirtioConsole {
     return this.board.console
   }
 
-  /** Simulated nanoseconds since power-on. */
+  /** Simulated nanoseconds since power-on: the first processor's time, which is the board's. */
   get now(): number {
     return this.processor.now
   }
 
-  /** Runs at most `slice` instructions. After an ending event it returns that event again. */
+  /** Executed by all processors. */
+  get instructions(): number {
+    return this.machine.processors.reduce((sum, cpu) => sum + cpu.instructions, 0)
+  }
+
+  /** Runs at most `slice` instructions, of all processors together. After an ending event it returns that event again. */
   run(slice: number): PcEvent {
-    const cpu = this.processor
-    const last = cpu.instructions + slice
+    const { turns } = this
+    let left = slice
     if (!this.ending) this.guarded(() => this.board.poll())
     while (!this.ending) {
-      const now = cpu.now
-      this.chipset.advance(now)
-      const left = last - cpu.instructions
-      if (left <= 0) return BUDGET
-      this.deadline = Math.max(this.chipset.nextEvent(now), now + 1)
-      const reason = this.guarded(() => cpu.run(Math.min(left, this.deadline - now)))
-      if (reason === S.EXIT_DEBUG) return BUDGET // whoever debugs looks at the processor himself
-      if (reason === S.EXIT_SHUTDOWN) this.end({ kind: "dead", reason: this.report("triple fault") })
-      if (reason === S.EXIT_HALT && !this.ending) {
-        const event = this.halted()
-        if (event) return event
+      const cpu = turns.next()
+      if (cpu === undefined) {
+        if (turns.hopeful) return { kind: "idle", until: turns.until }
+        return this.end({ kind: "dead", reason: this.report(this.processor, "halted with interrupts off") })
       }
+      if (left <= 0) return BUDGET
+      const before = cpu.instructions
+      const reason = this.guarded(() => turns.run(left))
+      left -= cpu.instructions - before
+      if (reason === S.EXIT_DEBUG) return BUDGET // whoever debugs looks at the processor himself
+      if (reason === S.EXIT_SHUTDOWN) this.end({ kind: "dead", reason: this.report(cpu, "triple fault") })
     }
     return this.ending
   }
 
-  /** The processor is in HLT: undefined if an interrupt is there to wake it. */
-  private halted(): PcEvent | undefined {
-    const cpu = this.processor
-    const now = cpu.now
-    this.chipset.advance(now)
-    const attention = cpu.word(S.ATTENTION)
-    if (attention & (S.ATT_NMI | S.ATT_INIT | S.ATT_SIPI)) return undefined
-    if (!(cpu.word(S.EFLAGS) & EFLAGS_IF)) {
-      this.end({ kind: "dead", reason: this.report("halted with interrupts off") })
-      return undefined
-    }
-    if (cpu.word(S.INTR_LINE)) return undefined
-    return { kind: "idle", until: Math.max(this.chipset.nextEvent(now), now + 1) }
-  }
-
   /** Lets idle time pass until simulated nanosecond `until`. */
   skip(until: number): void {
-    this.processor.skip(Math.max(0, Math.ceil(until - this.processor.now)))
-    this.chipset.advance(this.processor.now)
+    this.turns.skip(until)
   }
 
   /** Input for the virtio console. */
@@ -283,12 +287,12 @@ export class NativePc {
     }
   }
 
-  /** One line on what the processor was doing. */
-  private report(what: string): string {
-    const cpu = this.processor
+  /** One line on what a processor was doing. */
+  private report(cpu: Processor, what: string): string {
+    const who = this.machine.processorCount > 1 ? `processor ${cpu.index}: ` : ""
     const hex = (value: bigint) => value.toString(16)
     const names = cpu.word(S.MODE) === S.MODE_64 ? 16 : 8
     const registers = GPR_NAMES.slice(0, names).map((name, i) => `${name}=${hex(cpu.gpr(i))}`)
-    return `${what} at rip=${hex(cpu.rip)} cr2=${hex(cpu.long(S.CR2))} cr3=${hex(cpu.long(S.CR3))} ${registers.join(" ")}`
+    return `${who}${what} at rip=${hex(cpu.rip)} cr2=${hex(cpu.long(S.CR2))} cr3=${hex(cpu.long(S.CR3))} ${registers.join(" ")}`
   }
 }

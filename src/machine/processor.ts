@@ -237,9 +237,11 @@ export class Processor {
    * for a halted processor says so first, then asks this, then sleeps (pins.ts wakes him).
    */
   get called(): boolean {
-    const waiting = this.word(S.WAIT_SIPI) !== 0
-    const events = S.ATT_STOP | S.ATT_INIT | S.ATT_SIPI
-    return (Atomics.load(this.i32, S.ATTENTION >>> 2) & (waiting ? events : events | S.ATT_INTR | S.ATT_NMI)) !== 0
+    let events = S.ATT_STOP | S.ATT_INIT
+    if (this.word(S.WAIT_SIPI) !== 0) events |= S.ATT_SIPI
+    // An NMI does not get a processor out of the handler of another.
+    else events |= this.word(S.NMI_BLOCKED) !== 0 ? S.ATT_INTR : S.ATT_INTR | S.ATT_NMI
+    return (Atomics.load(this.i32, S.ATTENTION >>> 2) & events) !== 0
   }
 
   /** Sets ATT_* bits; safe from another thread. */

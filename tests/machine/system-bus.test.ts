@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { openBus } from "../../src/machine/bus.ts"
 import * as S from "../../src/machine/core/state.ts"
-import { CODE, DATA, Lab, RAM_BYTES, SEL, TABLES, attributes } from "./lab.ts"
+import { CODE, DATA, FL_IF, Lab, RAM_BYTES, SEL, TABLES, attributes } from "./lab.ts"
 
 /* What lies beyond memory, and several processors over one memory. */
 
@@ -92,6 +92,28 @@ describe("memory-mapped devices", () => {
     cpu.flushTlb(true)
     cpu.run(1)
     expect(log).toEqual([])
+  })
+
+  it("an interrupt that a store to a device brings about is taken at the next instruction, each time", () => {
+    // again: mov [edi], eax; inc ebx; inc ecx; jmp again
+    for (const budget of [1000, 3, 1]) {
+      const asking = new Lab({
+        ...openBus,
+        mmioWrite: () => asking.cpu.setIntr(true),
+        interruptAcknowledge: () => (asking.cpu.setIntr(false), 0x40),
+      })
+      asking.enter("prot32", 0, [0x89, 0x07, 0x43, 0x41, 0xeb, 0xfa]).setFlags(FL_IF)
+      asking.cpu.setGpr(7, 0xf0000000n)
+      for (let round = 0; round < 3; round++) {
+        while (!asking.cpu.halted) asking.run(budget)
+        expect([asking.vector, asking.cpu.gprLo(3), asking.cpu.gprLo(1)]).toEqual([0x40, round, round])
+        // Back from the handler's HLT, as IRET would.
+        asking.cpu.setWord(S.HALTED, 0)
+        asking.cpu.rip = BigInt(asking.frame(1, 4)[0]!)
+        asking.cpu.setGpr(4, asking.cpu.gpr(4) + 12n)
+        asking.setFlags(FL_IF)
+      }
+    }
   })
 
   it("cannot be executed: #UD", () => {

@@ -108,12 +108,14 @@ export function mmioLoad(physical: u64, size: u32): u64 {
   return <u64>busMmioRead(load<u32>(cpu, CPU_INDEX), <u32>physical, size);
 }
 
+/** A device that answers with an interrupt, or with a stop, gets it at the next instruction, wherever its block ends. */
 export function mmioStore(physical: u64, value: u64, size: u32): void {
   if (physical + size > 0x100000000) return;
   if (size == 8) {
     busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical, 4, <u32>value);
     busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical + 4, 4, <u32>(value >> 32));
   } else busMmioWrite(load<u32>(cpu, CPU_INDEX), <u32>physical, size, <u32>value);
+  if (atomic.load<u32>(cpu + ATTENTION) != 0) store<u32>(cpu, load<u32>(cpu, CODE_WRITTEN) | 2, CODE_WRITTEN);
 }
 
 function loadAt(address: u32, size: u32): u64 {
@@ -152,7 +154,7 @@ function wrote(address: u32): void {
     if ((word & META_CODE) == 0) return;
     if (atomic.cmpxchg<u32>(meta, word, (word & ~META_CODE) + META_VERSION_STEP) == word) break;
   }
-  store<u32>(cpu, 1, CODE_WRITTEN);
+  store<u32>(cpu, load<u32>(cpu, CODE_WRITTEN) | 1, CODE_WRITTEN);
 }
 
 /** An access that crosses into non-canonical addresses faults for that before any of it is translated. */

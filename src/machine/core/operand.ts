@@ -229,13 +229,16 @@ export function atomicAddress<T>(ip: usize, linear: u64): usize {
 
 /**
  * A store has hit a page with decoded code. If it was the running block's own, the block is never entered again, and
- * what is left of it must not be executed now: its next record is turned into one that looks up a new block.
+ * what is left of it must not be executed now: its next record is turned into one that looks up a new block. So it is
+ * behind a store to a device that has asked for attention: there the block ends from now on.
  */
 export function leaveIfStale(ip: usize): void {
-  if (load<u32>(cpu, CODE_WRITTEN) == 0) return;
+  const written = load<u32>(cpu, CODE_WRITTEN);
+  if (written == 0) return;
   store<u32>(cpu, 0, CODE_WRITTEN);
   const header = ip - (<usize>load<u8>(ip, R.R_POSITION) + 1) * R.RECORD_SIZE;
-  if (load<u32>(load<u32>(header, R.BLOCK_META)) != load<u32>(header, R.BLOCK_VERSION))
+  const stale = load<u32>(load<u32>(header, R.BLOCK_META)) != load<u32>(header, R.BLOCK_VERSION);
+  if (stale || (written & 2) != 0)
     store<u16>(ip + R.RECORD_SIZE, <u16>H_RESYNC, R.R_HANDLER);
 }
 

@@ -218,7 +218,10 @@ export const CPU_INDEX = 0x330;
 /** u32: local APIC id. */
 export const APIC_ID = 0x334;
 
-/** u32: set to 1 by a store of this processor into a page with META_CODE; the run loop ends its block and clears it. */
+/**
+ * u32: bit 0 is set by a store of this processor into a page with META_CODE, bit 1 by one to a device after which ATTENTION
+ * is not 0; the run loop ends its block and clears it.
+ */
 export const CODE_WRITTEN = 0x338;
 /** u32: bumped whenever cached translations of instruction addresses may have become wrong (flush, INVLPG). */
 export const FETCH_EPOCH = 0x33c;
