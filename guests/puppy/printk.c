@@ -66,27 +66,42 @@ void log_clear(void) { log_start = log_end; }
 
 int log_read(char *buf, int size)
 {
+	ulong flags = spin_lock_irqsave(&log_lock);
 	int n = min(size, log_size());
 	ulong from = log_end - n;
 
 	for (int i = 0; i < n; i++)
 		buf[i] = ring[(from + i) % LOG_SIZE];
+	spin_unlock_irqrestore(&log_lock, flags);
 	return n;
+}
+
+/* Whoever has the log's lock may be the one that is in trouble. */
+static void break_lock(void)
+{
+	for (int patience = 1000000; patience && READ_ONCE(log_lock.held); patience--)
+		cpu_relax();
+	spin_unlock(&log_lock);
 }
 
 void panic(const char *fmt, ...)
 {
-	static bool dying;
+	static u32 dying; /* one more than the processor's number */
 	char line[256];
 	va_list ap;
+	u32 self = this_cpu()->cpu + 1, before = 0;
 
 	irq_disable();
+	/* The first speaks for all, and the machine goes with it. */
+	__atomic_compare_exchange_n(&dying, &before, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	while (before && before != self)
+		cpu_relax();
 	va_start(ap, fmt);
 	int n = snprintf(line, sizeof(line), "panic: ");
 	vsnprintf(line + n, sizeof(line) - n, fmt, ap);
 	va_end(ap);
-	if (!dying) {
-		dying = true;
+	if (!before) {
+		break_lock();
 		/* A panic before the console: at least the serial port, or the reason that the hypervisor is given. */
 		if (!console_write && pv_ops.has_ports)
 			log_attach_console(serial_write);

@@ -275,6 +275,12 @@ static void native_clock_start(void)
 
 static void native_clock_next(u64 ns) { (void)ns; }
 
+static bool tick_waits(void)
+{
+	outb(PIC1, 0x0a); /* OCW3: read the request register */
+	return inb(PIC1) & 1;
+}
+
 static u64 native_clock_ns(void)
 {
 	static spinlock_t lock; /* the port is read in two halves */
@@ -284,8 +290,12 @@ static u64 native_clock_ns(void)
 	outb(0x43, 0); /* latch */
 	u32 count = inb(0x40);
 	count |= inb(0x40) << 8;
-	u64 now = jiffies * TICK_NS + (u64)(PIT_COUNT - min(count, (u32)PIT_COUNT)) * 838;
-	/* The counter wraps before its interrupt is taken: time must not go back meanwhile. */
+	u64 within = (u64)(PIT_COUNT - min(count, (u32)PIT_COUNT)) * 838;
+	u64 now = jiffies * TICK_NS + within;
+	/* The counter wraps before its interrupt is taken, which with several processors may take a while. */
+	if (cpu_count > 1 && within < TICK_NS / 2 && tick_waits())
+		now += TICK_NS;
+	/* However that may be, time must not go back. */
 	if (now < last)
 		now = last;
 	last = now;

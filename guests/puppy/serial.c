@@ -23,27 +23,36 @@ static void send(u8 c)
 	outb(DATA, c);
 }
 
+/* One for each direction: input is echoed while it is taken. */
+static spinlock_t out_lock, in_lock;
+
 void serial_write(const char *s, size_t n)
 {
+	ulong flags = spin_lock_irqsave(&out_lock);
+
 	for (size_t i = 0; i < n; i++) {
 		if (s[i] == '\n' && (i == 0 || s[i - 1] != '\r'))
 			send('\r');
 		send(s[i]);
 	}
+	spin_unlock_irqrestore(&out_lock, flags);
 }
 
 /* The tty makes its own "\r\n". */
 static void serial_write_raw(const char *s, size_t n)
 {
+	ulong flags = spin_lock_irqsave(&out_lock);
+
 	for (size_t i = 0; i < n; i++)
 		send(s[i]);
+	spin_unlock_irqrestore(&out_lock, flags);
 }
 
 static int waiting = -1; /* a character that the tty had no room for */
 
 static void serial_receive(void)
 {
-	ulong flags = irq_save();
+	ulong flags = spin_lock_irqsave(&in_lock);
 
 	if (waiting >= 0 && tty_input(waiting))
 		waiting = -1;
@@ -52,7 +61,7 @@ static void serial_receive(void)
 		if (!tty_input(c))
 			waiting = c;
 	}
-	irq_restore(flags);
+	spin_unlock_irqrestore(&in_lock, flags);
 }
 
 static void serial_interrupt(struct pt_regs *regs)
