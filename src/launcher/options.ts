@@ -222,17 +222,14 @@ const program = (
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
     .option("--stats", "print a table of what happened, at the end, to standard error")
     .option("--stats-json <FILE>", "write the same as JSON (docs/stats.md)")
-<<<<<<< HEAD
     .option("--smp <N>", "virtual CPUs, a thread for each (default: one, in the launcher's own thread)", parseCpus)
     .option("--pcpus <P>", "processors of the host on which they are scheduled (default: as many)", parseCpus)
     .option("--pin <LIST>", "virtual CPUs that run on one processor only, such as 0:0,1:1", parsePins)
-=======
     .option(
       "--gdb [PORT]",
       `do not start before gdb says so; PORT on this computer (default ${GDB_PORT}; 0: a free one) awaits it`,
       parsePort,
     )
->>>>>>> main
     .option("--verbose", "say on standard error what is started")
     .option("-d <EVENTS>", `log events: any of ${LOG_CATEGORIES.join(",")}`, parseCategories)
     .option("-D <FILE>", "log to FILE and not to standard error")
