@@ -364,6 +364,35 @@ export class HostKernel {
     else this.clock[0] = now
   }
 
+  // -------------------------------------------------------------------------------------------------------- pausing
+  /** Virtual CPUs must not enter their guests: `prepare` asks for the launcher, and their threads wait here. */
+  get pausing(): boolean {
+    return Atomics.load(this.pauseWords, 0) !== 0
+  }
+
+  pauseHere(): void {
+    const words = this.pauseWords
+    Atomics.add(words, 1, 1)
+    while (Atomics.load(words, 0) !== 0) waitWhile(words, 0, 1)
+    Atomics.sub(words, 1, 1)
+  }
+
+  /** Asks all threads to pause; they have when `paused`. */
+  pause(): void {
+    Atomics.store(this.pauseWords, 0, 1)
+    for (const { clock } of this.cpus) clock.kick()
+  }
+
+  /** Whether every thread that drives a processor waits in `pauseHere`. */
+  get paused(): boolean {
+    return Atomics.load(this.pauseWords, 1) === this.scheduler.driving
+  }
+
+  unpause(): void {
+    Atomics.store(this.pauseWords, 0, 0)
+    Atomics.notify(this.pauseWords, 0)
+  }
+
   /** Idle time passes until `until`, for hosts whose tasks have threads: whose timers are due get their processors. */
   passTime(until: number): void {
     this.clock[0] = Math.max(this.clock[0]!, until)

@@ -229,12 +229,17 @@ export class Scheduler {
     return idle
   }
 
-  /** Whether no processor is driven by any thread. */
-  get allIdle(): boolean {
+  /** Number of processors that threads drive. */
+  get driving(): number {
     this.lock.lock()
-    const idle = this.table.executor.every((thread) => thread === NONE)
+    let driving = 0
+    for (const thread of this.table.executor) if (thread !== NONE) driving++
     this.lock.unlock()
-    return idle
+    return driving
+  }
+
+  get allIdle(): boolean {
+    return this.driving === 0
   }
 
   /** When the first timer of an idle processor fires. */

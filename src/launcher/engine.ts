@@ -33,13 +33,18 @@ export interface Engine {
   readonly instructions: number
   /** Bytes of input that the guest has not taken. */
   readonly pendingInput: number
-  /** Runs for at most `slice` ns of simulated time, which are never fewer than the instructions. */
-  run(slice: number): EngineEvent | Promise<EngineEvent>
+  /**
+   * Runs for at most `slice` ns of simulated time, which are never fewer than the instructions. An engine with threads runs on
+   * its own, and comes back after some milliseconds.
+   */
+  run(slice: number): EngineEvent | Promise<EngineEvent> | Promise<EngineEvent>
   /** Lets idle time pass. */
   skip(until: number): void
   input(bytes: Uint8Array): void
   resize(columns: number, rows: number): void
   counts(): EngineCounts
+  /** Ends the engine's threads, if it has any, and waits until they are gone. */
+  close?(): Promise<void>
   /** What a debugger works on. */
   inspect(): Inspection
 }
@@ -86,5 +91,7 @@ export interface EngineConfig {
 export const createEngine = async (config: EngineConfig): Promise<Engine> => {
   // Each of them is a good part of the program: only the one that runs is loaded.
   if (config.options.native) return (await import("./native.ts")).nativeEngine(config)
+  if (config.options.smp.given && !config.options.deterministic)
+    return (await import("./threads/engine.ts")).threadedEngine(config)
   return (await import("./hostedEngine.ts")).hostedEngine(config)
 }

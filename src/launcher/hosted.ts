@@ -1,5 +1,5 @@
 import { Board, type DevicesConfig, GuestFault, GuestMemory, noDevices, PciBus } from "../devices/index.ts"
-import type { Death, HostKernel, LguestDevice } from "../host/index.ts"
+import type { Death, HostKernel, LguestDevice, Pending } from "../host/index.ts"
 import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
@@ -85,31 +85,40 @@ export class HostedGuest {
   run(slice: number): HostedEvent {
     const { device } = this.host
     const limit = this.now + slice
-    if (this.ending === undefined) this.guarded(() => this.board.poll())
+    if (this.ending === undefined) this.poll()
     while (this.ending === undefined) {
       const pending = device.read(limit)
-      switch (pending.kind) {
-        case "slice":
-          return BUDGET
-        case "idle":
-          return pending
-        case "start":
-          // In one thread they all take turns: there is nothing to start.
-          break
-        case "io":
-          this.carryOut(pending.trap, pending.address, pending.instruction, pending.bits)
-          break
-        case "shutdown":
-          this.ending = pending.restart
-            ? { kind: "reset" }
-            : { kind: "powerOff", status: pending.status, message: pending.message }
-          break
-        case "killed":
-          this.ending = { kind: "killed", death: pending.death }
-          break
-      }
+      if (pending.kind === "slice") return BUDGET
+      if (pending.kind === "idle") return pending
+      this.answer(pending)
     }
     return this.ending
+  }
+
+  /** Why the guest has ended, if it has. */
+  get end(): HostedEvent | undefined {
+    return this.ending
+  }
+
+  /** Lets the devices do what no access of the guest's sets off. */
+  poll(): void {
+    this.guarded(() => this.board.poll())
+  }
+
+  /** Sees to what the virtual CPU that the device serves has for us. */
+  answer(pending: Pending): void {
+    switch (pending.kind) {
+      case "io":
+        this.carryOut(pending.trap, pending.address, pending.instruction, pending.bits)
+        break
+      case "shutdown":
+        this.ending = pending.restart
+          ? { kind: "reset" }
+          : { kind: "powerOff", status: pending.status, message: pending.message }
+        break
+      case "killed":
+        this.ending = { kind: "killed", death: pending.death }
+    }
   }
 
   private carryOut(trap: 13 | 14, address: number, instruction: Uint8Array, bits: 32 | 64): void {

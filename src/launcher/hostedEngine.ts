@@ -1,12 +1,12 @@
 import { HostStatistics } from "../host/statistics.ts"
 import { sumOf } from "../machine/counters.ts"
 import { SharedHeap } from "../machine/shared.ts"
-import { bootHost, type Hosted, type HostedShape } from "../modules/index.ts"
+import { bootHost, type Hosted, type HostedShape, type ModuleChoice } from "../modules/index.ts"
 import type { Engine, EngineConfig, EngineCounts, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
 import { affinity } from "./smp.ts"
 
-const translate = (event: HostedEvent): EngineEvent => {
+export const translate = (event: HostedEvent): EngineEvent => {
   switch (event.kind) {
     case "reset":
       return { kind: "restart" }
@@ -23,6 +23,10 @@ const translate = (event: HostedEvent): EngineEvent => {
       return event
   }
 }
+
+/** The module for the guest's architecture. */
+export const moduleFor = ({ kernel, options }: EngineConfig): ModuleChoice =>
+  kernel.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: options.pae }
 
 /** The PC that the options ask for. */
 export const shapeOf = ({ options, startMs }: EngineConfig): HostedShape => ({
@@ -49,11 +53,8 @@ export const countsOf = (host: Hosted): EngineCounts => {
 
 /** A PC with a host whose module runs the guest. */
 export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
-  const { core, options, log, kernel } = config
-  const host = await bootHost(
-    kernel.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: options.pae },
-    { ...shapeOf(config), core, log },
-  )
+  const { core, log } = config
+  const host = await bootHost(moduleFor(config), { ...shapeOf(config), core, log })
   const guest = new HostedGuest({
     host,
     memoryBytes: config.options.memoryBytes,

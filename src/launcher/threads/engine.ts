@@ -1,0 +1,201 @@
+import { Worker } from "node:worker_threads"
+import { HOST_THREAD } from "../../host/task.ts"
+import { memoryModelNote } from "../../machine/memoryModel.ts"
+import { setPatience, ThreadLost } from "../../machine/shared.ts"
+import { bootHost, type Hosted } from "../../modules/index.ts"
+import type { Engine, EngineConfig, EngineEvent } from "../engine.ts"
+import { HostedGuest, type HostedEvent } from "../hosted.ts"
+import { countsOf, moduleFor, shapeOf, translate } from "../hostedEngine.ts"
+import { ANSWERED, type ThreadData, type ThreadMessage } from "./messages.ts"
+
+/*
+ * A guest whose virtual CPUs have a thread each. The launcher's thread makes the machine, keeps the devices, and otherwise
+ * only listens: to virtual CPUs that have something for it, and to the last processor falling asleep.
+ *
+ * "The first runs, leaves with a request when it is time to start the others, and the launcher starts a thread for each."
+ */
+
+/** How long `run` lets the threads be before it comes back to see whether there is input, ms. */
+const TURN_MS = 8
+/** How long the launcher waits for a thread that holds a lock, ms. */
+const PATIENCE_MS = 10_000
+
+const BUDGET: HostedEvent = { kind: "budget" }
+
+/** This module is TypeScript under test, and JavaScript in the package. */
+const isSource = import.meta.url.endsWith(".ts")
+const startWorker = (workerData: ThreadData): Worker =>
+  isSource
+    ? new Worker(
+        `import("tsx/esm/api").then(({ register }) => (register(), import(${JSON.stringify(new URL("./worker.ts", import.meta.url).href)})))`,
+        { eval: true, workerData },
+      )
+    : new Worker(new URL("./worker.js", import.meta.url), { workerData })
+
+class Threads {
+  private readonly config: EngineConfig
+  private readonly host: Hosted
+  private readonly guest: HostedGuest
+  private readonly workers = new Map<number, Worker>()
+  private readonly waiting = new Map<number, Int32Array>()
+  private closing = false
+  /** What went wrong with the threads themselves. */
+  private failure: EngineEvent | undefined
+  /** Ends the turn of `run`. */
+  private wake: (() => void) | undefined
+
+  constructor(config: EngineConfig, host: Hosted, guest: HostedGuest) {
+    this.config = config
+    this.host = host
+    this.guest = guest
+    this.start(HOST_THREAD, undefined)
+    this.start(this.threadOf(0), 0)
+  }
+
+  private threadOf(vcpu: number): number {
+    return HOST_THREAD + 1 + vcpu
+  }
+
+  private start(thread: number, vcpu: number | undefined): void {
+    const { config, host } = this
+    const waiting = new SharedArrayBuffer(4)
+    const worker = startWorker({
+      choice: moduleFor(config),
+      shape: shapeOf(config),
+      share: host.share(),
+      thread,
+      vcpu,
+      log: [...config.options.log],
+      waiting,
+    })
+    this.workers.set(thread, worker)
+    this.waiting.set(thread, new Int32Array(waiting))
+    const name = vcpu === undefined ? "the host's processes" : `virtual CPU ${vcpu}`
+    worker.on("message", (message: ThreadMessage) => this.hear(message))
+    worker.on("error", (error) => this.lost(`the thread of ${name} died: ${error.message}`))
+    worker.on("exit", (code) => this.lost(`the thread of ${name} ended with status ${code}`))
+  }
+
+  private lost(reason: string): void {
+    if (this.closing) return
+    this.failure ??= { kind: "killed", reason }
+    this.wake?.()
+  }
+
+  private hear(message: ThreadMessage): void {
+    if (this.over !== undefined) return
+    switch (message.kind) {
+      case "log":
+        this.config.log.write(message.line)
+        return
+      case "idle":
+        this.wake?.()
+        return
+      case "pending":
+        this.guarded(() => this.answer(message))
+    }
+  }
+
+  private answer({ vcpu, pending }: Extract<ThreadMessage, { kind: "pending" }>): void {
+    const { guest, host } = this
+    host.device.serve(vcpu)
+    if (pending.kind === "start") this.start(this.threadOf(pending.vcpu), pending.vcpu)
+    guest.answer(pending)
+    // What our own side of the device has to say is that the devices' fault killed the guest.
+    const fault = host.device.serve(vcpu)
+    if (fault !== undefined) guest.answer(fault)
+    if (guest.end !== undefined) {
+      this.wake?.()
+      return
+    }
+    const words = this.waiting.get(this.threadOf(vcpu))!
+    Atomics.store(words, 0, ANSWERED)
+    Atomics.notify(words, 0)
+  }
+
+  /** What a thread that is lost makes impossible ends the guest. */
+  guarded(work: () => void): void {
+    try {
+      work()
+    } catch (thrown) {
+      if (!(thrown instanceof ThreadLost)) throw thrown
+      this.lost(thrown.message)
+    }
+  }
+
+  /** Why there is nothing more to run. */
+  private get over(): EngineEvent | undefined {
+    return this.failure ?? (this.guest.end === undefined ? undefined : translate(this.guest.end))
+  }
+
+  async run(): Promise<EngineEvent> {
+    const { guest, host } = this
+    const { scheduler } = host.kernel
+    this.guarded(() => guest.poll())
+    const idle = (): EngineEvent | undefined =>
+      scheduler.allIdle && !guest.board.busy ? { kind: "idle", until: scheduler.idleDeadline() } : undefined
+    const now = this.over ?? idle()
+    if (now !== undefined) return now
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, TURN_MS)
+      this.wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.wake = undefined
+    return this.over ?? idle() ?? translate(BUDGET)
+  }
+
+  async close(): Promise<void> {
+    this.closing = true
+    await Promise.all([...this.workers.values()].map((worker) => worker.terminate()))
+    this.workers.clear()
+  }
+}
+
+/** A PC with a host whose module runs the guest, and a thread for each of its tasks. */
+export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
+  const { core, log, options } = config
+  const note = memoryModelNote(process.arch)
+  if (note !== undefined) config.note(note)
+  const host = await bootHost(moduleFor(config), { ...shapeOf(config), core, log })
+  const { kernel } = host
+  setPatience(PATIENCE_MS)
+  kernel.scheduler.useThreads()
+  const guest = new HostedGuest({
+    host,
+    memoryBytes: options.memoryBytes,
+    kernel: config.kernel,
+    cmdline: config.cmdline ?? options.cmdline,
+    initrd: config.initrd,
+    consoleOut: config.output,
+    devices: config.devices,
+  })
+  const threads = new Threads(config, host, guest)
+  host.device.goOn()
+  return {
+    get now() {
+      return kernel.time
+    },
+    get instructions() {
+      return kernel.cpus.reduce((sum, { processor }) => sum + processor.instructions, 0)
+    },
+    get pendingInput() {
+      return guest.board.console.pendingInput
+    },
+    run: () => threads.run(),
+    skip: (until) => threads.guarded(() => kernel.passTime(until)),
+    input: (bytes) => threads.guarded(() => guest.input(bytes)),
+    resize: (columns, rows) => threads.guarded(() => guest.board.console.resize(columns, rows)),
+    close: () => threads.close(),
+    inspect: () => ({
+      machine: host.machine,
+      guest: host.inspect(),
+      get position() {
+        return kernel.time
+      },
+    }),
+    counts: () => countsOf(host),
+  }
+}
