@@ -31,6 +31,8 @@ export const nativeEngine = (config: EngineConfig): Engine => {
   const pc = NativePc.create({
     core: config.core,
     memoryBytes: config.options.memoryBytes,
+    processors: config.options.smp.processors,
+    seed: config.options.seed,
     kernel: config.kernel,
     cmdline: config.options.cmdline,
     ...(config.initrd === undefined ? {} : { initrd: config.initrd }),
