@@ -37,5 +37,10 @@ export class EventLog {
     this.sink(`${now} ${category} ${text}`)
   }
 
+  /** A line that another thread has made. */
+  write(line: string): void {
+    this.sink(line)
+  }
+
   static readonly off = new EventLog(new Set(), () => undefined)
 }

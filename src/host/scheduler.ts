@@ -54,9 +54,12 @@ export class Scheduler {
     return this.threads[0] !== 0
   }
 
-  /** From here on each task has its own thread. No processor is being driven. */
+  /** From here on each task has its own thread. No processor is being driven; those that somebody waits for get drivers. */
   useThreads(): void {
     this.threads[0] = 1
+    this.table.claimed.forEach((pid, cpu) => {
+      if (pid !== NONE) this.give(cpu, this.tasks.thread[pid]!)
+    })
   }
 
   // ---------------------------------------------------------------------------------------------------- what can run

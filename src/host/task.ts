@@ -68,7 +68,8 @@ export class TaskTable {
 
   add(kind: TaskKind, name: string, pa: number): Task {
     let pid = 0
-    while (pid < this.count && this.state[pid] !== FREE) pid++
+    // One that has ended is still where it was until it has been switched away from.
+    while (pid < this.count && !(this.isFree(pid) && this.onCpu[pid] === NONE)) pid++
     if (pid >= MAX_TASKS) throw new RangeError(`the host has room for ${MAX_TASKS} tasks`)
     this.used[0] = Math.max(this.count, pid + 1)
     this.state[pid] = SLEEPING

@@ -82,6 +82,8 @@ export interface EngineConfig {
   /** Milliseconds since 1970 at power-on. */
   readonly startMs: number
   readonly output: (bytes: Uint8Array) => void
+  /** A line for whoever started the run. */
+  readonly note: (line: string) => void
   /** Outlives the engine: after a restart there is another one with the same disks. */
   readonly devices: DevicesConfig
   readonly log: EventLog
@@ -91,7 +93,8 @@ export interface EngineConfig {
 export const createEngine = async (config: EngineConfig): Promise<Engine> => {
   // Each of them is a good part of the program: only the one that runs is loaded.
   if (config.options.native) return (await import("./native.ts")).nativeEngine(config)
-  if (config.options.smp.given && !config.options.deterministic)
+  // A debugger stops all virtual CPUs between two instructions, which it can where they take turns.
+  if (config.options.smp.given && !config.options.deterministic && config.options.gdb === undefined)
     return (await import("./threads/engine.ts")).threadedEngine(config)
   return (await import("./hostedEngine.ts")).hostedEngine(config)
 }

@@ -73,6 +73,7 @@ class Loop {
     for (;;) {
       const outcome = await this.step()
       if (outcome !== undefined) {
+        await this.engine.close?.()
         this.terminal.flush()
         // A write that fails says so a turn later, and a guest's last words that nobody got are no success.
         await this.turn()
@@ -111,6 +112,7 @@ class Loop {
       case "killed":
         return new GuestKilled({ reason: event.reason + (await disassembly(event)) })
       case "restart":
+        await engine.close?.()
         this.before += engine.instructions
         config.restarted()
         await this.start()

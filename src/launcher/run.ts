@@ -117,6 +117,19 @@ const announce = (options: RunOptions, { file, kernel, initrd }: BootImage, term
   terminal.note(`lguest64: memory ${options.memoryBytes / 2 ** 20} MiB, initrd ${initrd?.length ?? 0} bytes`)
 }
 
+/** Whatever ends the run, the threads of the engines that were made through this end with it. */
+const engineScope = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => new Set<Engine>()),
+    (made) => Effect.promise(() => Promise.all([...made].map((engine) => engine.close?.()))),
+  ),
+  (made) => async (create: () => Promise<Engine>) => {
+    const engine = await create()
+    made.add(engine)
+    return engine
+  },
+)
+
 /** The guest's own exit status; everything else is an error. */
 export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
@@ -140,11 +153,13 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
       options,
       startMs,
       output: (bytes) => terminal.write(bytes),
+      note,
       devices,
       log,
     }
     const session = options.gdb === undefined ? undefined : yield* awaitGdb(config, terminal, options.gdb)
-    const create = (): Promise<Engine> => session?.create() ?? createEngine(config)
+    const engines = yield* engineScope
+    const create = (): Promise<Engine> => session?.create() ?? engines(() => createEngine(config))
     const ending = yield* drive(image, config, create, terminal, sampler)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     const { outcome } = ending

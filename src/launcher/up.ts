@@ -63,7 +63,7 @@ const open = (
     const devices = yield* openDevices({ ...options, startMs, guest: index, note }, around)
     const channel = output.channel(name)
     const { kernel, initrd } = image
-    const config = { core, kernel, initrd, options, startMs, devices, log: EventLog.off }
+    const config = { core, kernel, initrd, options, startMs, note, devices, log: EventLog.off }
     const create = async () => {
       try {
         return await createEngine({ ...config, output: (bytes) => channel.write(bytes) })

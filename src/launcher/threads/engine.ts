@@ -167,7 +167,7 @@ export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
     host,
     memoryBytes: options.memoryBytes,
     kernel: config.kernel,
-    cmdline: config.cmdline ?? options.cmdline,
+    cmdline: options.cmdline,
     initrd: config.initrd,
     consoleOut: config.output,
     devices: config.devices,

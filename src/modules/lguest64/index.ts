@@ -1,5 +1,6 @@
 import type { GuestSetup } from "../../host/devLguest.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
+import { HOST_THREAD } from "../../host/task.ts"
 import type { GuestInspection } from "../../machine/inspection.ts"
 import { RSI } from "../../machine/processor.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
@@ -83,5 +84,6 @@ const create = (host: HostX86_64, index: number, affinity: number, where: Float6
   })
   const task = host.createVcpuTask(pages, `vcpu ${index}`)
   host.kernel.tasks.affinity[task.pid] = affinity
+  host.kernel.tasks.thread[task.pid] = HOST_THREAD + 1 + index
   where.set([pages.descriptor, pages.state, pages.fixedEntry, pages.root, pages.slot, task.pid])
 }
