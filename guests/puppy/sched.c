@@ -77,9 +77,11 @@ static u32 choose_cpu(struct task *t)
 		return idle >> t->cpu & 1 ? t->cpu : (u32)__builtin_ctz(idle);
 	if (!(able >> best & 1))
 		best = __builtin_ctz(able ? able : 1);
-	for (u32 cpu = 0; cpu < MAX_CPUS; cpu++)
-		if ((able >> cpu & 1) && READ_ONCE(cpus[cpu]->rq.length) + 1 < READ_ONCE(cpus[best]->rq.length))
+	for (u32 others = able & ~(1u << best); others; others &= others - 1) {
+		u32 cpu = __builtin_ctz(others);
+		if (READ_ONCE(cpus[cpu]->rq.length) + 1 < READ_ONCE(cpus[best]->rq.length))
 			best = cpu;
+	}
 	return best;
 }
 
@@ -216,7 +218,7 @@ void schedule(void)
 	struct percpu *pc = this_cpu();
 	struct task *from = pc->task, *to, *stolen = NULL;
 
-	if (!READ_ONCE(pc->rq.first) && (from == pc->idle || READ_ONCE(from->state) != TASK_RUNNING))
+	if (cpu_count > 1 && !READ_ONCE(pc->rq.first) && (from == pc->idle || READ_ONCE(from->state) != TASK_RUNNING))
 		stolen = steal(pc);
 	spin_lock(&pc->rq.lock);
 	pc->need_resched = 0;

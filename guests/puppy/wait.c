@@ -41,7 +41,7 @@ void wait_end(struct waitq *q)
 	spin_unlock_irqrestore(&q->lock, flags);
 }
 
-void wake_all(struct waitq *q)
+void wake_waiters(struct waitq *q)
 {
 	ulong flags = spin_lock_irqsave(&q->lock);
 
@@ -75,5 +75,5 @@ void mutex_unlock(struct mutex *m)
 	/* An exchange: the owner's word must be out before we look who waits. */
 	(void)__atomic_exchange_n(&m->owner, NULL, __ATOMIC_SEQ_CST);
 	if (READ_ONCE(m->wait.first))
-		wake_all(&m->wait);
+		wake_waiters(&m->wait);
 }

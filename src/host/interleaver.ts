@@ -11,15 +11,23 @@ import type { Driven } from "./kernel.ts"
 /** Longest turn, in instructions; most are shorter. */
 const LONGEST_TURN = 4096
 
+const CPU = 0
+const UNTIL = 1
+
 export class Interleaver {
   private readonly cpus: ReadonlyArray<HostCpu>
   /** [0]: state of the generator (Marsaglia's xorshift32), never 0. */
   private readonly state: Int32Array
+  /** The turn that is not over: [CPU] whose (-1: all are), [UNTIL] simulated time. */
+  private readonly turn: Float64Array
 
   constructor(heap: SharedHeap, cpus: ReadonlyArray<HostCpu>, seed: number) {
     this.cpus = cpus
     this.state = heap.i32(1)
-    if (heap.fresh) this.state[0] = Math.imul(seed + 1, 0x9e3779b1) | 1
+    this.turn = heap.f64(2)
+    if (!heap.fresh) return
+    this.state[0] = Math.imul(seed + 1, 0x9e3779b1) | 1
+    this.turn[CPU] = -1
   }
 
   /** A number from 0 to below - 1. */
@@ -34,15 +42,27 @@ export class Interleaver {
 
   drive(limit: number, turn: (cpu: HostCpu, until: number) => Driven): Driven {
     for (;;) {
-      const next = this.choose()
-      if (next === undefined) return "idle"
-      const { now } = next.processor
-      if (now >= limit) return "slice"
-      // Short turns find more races than long ones, long ones are faster: the length's own order of magnitude is drawn.
-      const longest = LONGEST_TURN >>> (2 * this.random(4))
-      const why = turn(next, Math.min(limit, now + 1 + this.random(longest)))
-      if (why === "asked" || why === "debug") return why
+      if (this.turn[CPU]! < 0 && !this.begin()) return "idle"
+      const cpu = this.cpus[this.turn[CPU]!]!
+      const until = this.turn[UNTIL]!
+      if (cpu.processor.now >= limit) return "slice"
+      const why = turn(cpu, Math.min(limit, until))
+      // A turn that the launcher's limit or a debugger cuts short goes on afterwards: neither has a say in who is next.
+      if (why === "debug") return why
+      if (why !== "slice" || cpu.processor.now >= until) this.turn[CPU] = -1
+      if (why === "asked") return why
     }
+  }
+
+  /** Draws whose turn it is; false if nobody has anything to do. */
+  private begin(): boolean {
+    const next = this.choose()
+    if (next === undefined) return false
+    // Short turns find more races than long ones, long ones are faster: the length's own order of magnitude is drawn.
+    const longest = LONGEST_TURN >>> (2 * this.random(4))
+    this.turn[CPU] = next.index
+    this.turn[UNTIL] = next.processor.now + 1 + this.random(longest)
+    return true
   }
 
   /** One of the processors that have something to do and are not ahead of the others. */

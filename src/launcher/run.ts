@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { seededEntropy } from "../devices/index.ts"
 import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
 import { createEngine, type Engine, type EngineConfig } from "./engine.ts"
@@ -97,11 +98,15 @@ const awaitGdb = (config: EngineConfig, terminal: TerminalSession, port: number)
   Effect.gen(function* () {
     // A good part of the launcher, for few runs.
     const { DebugSession, serveGdb } = yield* Effect.promise(() => import("./gdb/index.ts"))
+    const oneWay = forwardOnly(config.options)
+    const { seed } = config.options
     const session = new DebugSession({
       config,
-      create: createEngine,
+      // A machine that is run again gets the same randomness again.
+      create: (c) =>
+        createEngine(oneWay === undefined ? { ...c, devices: { ...c.devices, entropy: seededEntropy(seed) } } : c),
       patience: terminal,
-      forwardOnly: forwardOnly(config.options),
+      forwardOnly: oneWay,
     })
     const bound = yield* serveGdb(session, port)
     terminal.note(`lguest64: the guest waits for gdb: target remote 127.0.0.1:${bound}`)

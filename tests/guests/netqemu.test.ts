@@ -45,7 +45,7 @@ describe.skipIf(reason !== undefined)("puppy's network under QEMU", () => {
     const console = await boot({
       ...{ arch, memory: "128", loader: file("loader.elf"), kernel: file(kernelImage(arch)) },
       ...{ initramfs: file(`netchecks-${arch}.cpio`), append: "ip=10.0.2.15/24" },
-      devices: [...devices, "-smp", String(processors)],
+      devices: [...devices, "-smp", `${processors},sockets=${processors}`],
     })
     expect(failures(console)).toEqual([])
     expect(console).toContain("checks passed")

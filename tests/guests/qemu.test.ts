@@ -61,6 +61,13 @@ describe.skipIf(reason !== undefined)("puppy under QEMU", () => {
       expect(console).toContain("checks passed")
     })
 
+    it("keeps its promises on four processors", { timeout: 90_000 }, async () => {
+      const console = await boot(arch, "128", "", [...virtio, "-smp", "4,sockets=4"])
+      expect(console).toContain("smp: 4 processors")
+      expect(failures(console)).toEqual([])
+      expect(console).toContain("checks passed")
+    })
+
     it("says what it lacks with 1 MiB of memory", { timeout: 90_000 }, async () => {
       expect(await boot(arch, "128", "mem=1", serial)).toContain("puppy needs 4 MiB")
     })

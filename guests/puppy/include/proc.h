@@ -83,7 +83,14 @@ void cpu_ticks(int cpu, ulong *user, ulong *system, ulong *idle);
 /* wait.c */
 void wait_begin(struct waitq *q); /* on the queue and TASK_SLEEPING: from here on a wake-up is not lost */
 void wait_end(struct waitq *q);
-void wake_all(struct waitq *q);
+void wake_waiters(struct waitq *q);
+/* After what they wait for has become true. Mostly nobody waits: the fence has that store go before this look. */
+static inline void wake_all(struct waitq *q)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (READ_ONCE(q->first))
+		wake_waiters(q);
+}
 
 /*
  * Sleeps until the condition holds: 0, or -ERESTARTSYS for a signal. The condition is looked at when the task is on the
@@ -105,6 +112,8 @@ void wake_all(struct waitq *q);
 					break;                                                                         \
 				}                                                                                      \
 				schedule();                                                                            \
+				if (cond)                                                                              \
+					break;                                                                         \
 			}                                                                                              \
 			wait_end(_q);                                                                                  \
 		}                                                                                                      \

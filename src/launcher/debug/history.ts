@@ -5,7 +5,7 @@ import type { DebugTarget } from "./target.ts"
 /*
  * All that came to a deterministic machine from outside, and when: with it the machine can be run again from its power-on to
  * any moment of its past. What comes from the launcher comes between two slices, and is told by the engine's position there;
- * what a debugger changes it changes while the guest is stopped between two of its instructions, and that is told by the time.
+ * what a debugger changes it changes while the guest is stopped between two of its instructions, and that is told by the moment (target.ts).
  */
 
 /** What the launcher did. */
@@ -20,8 +20,8 @@ export type Change =
   | { readonly kind: "register"; readonly vcpu: number; readonly register: RegisterName; readonly value: bigint }
 
 export type Entry =
-  | { readonly kind: "deed"; readonly position: number; readonly now: number; readonly deed: Deed }
-  | { readonly kind: "change"; readonly now: number; readonly change: Change }
+  | { readonly kind: "deed"; readonly position: number; readonly moment: number; readonly deed: Deed }
+  | { readonly kind: "change"; readonly moment: number; readonly change: Change }
 
 export class History {
   private readonly entries: Entry[] = []

@@ -6,7 +6,7 @@ import { type Arrival, DebugTarget } from "./target.ts"
 
 /*
  * Execution backwards, by execution forwards: a new machine is run from power-on, with everything that came from outside coming
- * again when it came, up to a moment before. Simulated time tells such moments: it differs at any two stops between instructions.
+ * again when it came, up to a moment before. A moment of the past is named by what the processors' clocks add up to (target.ts).
  */
 
 /** The past did not repeat itself, or it is not wanted any more. */
@@ -38,10 +38,11 @@ export class Replay {
     this.cancelled = cancelled
   }
 
-  /** To the stop at time `goal`. */
+  /** To the stop at moment `goal`, as whoever was stopped there left it. */
   async to(goal: number): Promise<void> {
     await this.changesBefore(goal)
     await this.reach(goal)
+    this.makeChanges(goal)
   }
 
   /** To somewhere before `goal`: nothing that is to be seen there has been passed. */
@@ -51,20 +52,20 @@ export class Replay {
   }
 
   /**
-   * The stops from here on, each instruction's, until `visit` returns true or time is past `end`. Changes that the debugger made on
+   * The stops from here on, each instruction's, until `visit` returns true or `end` is past. Changes that the debugger made on
    * the way are made, but at the last.
    */
-  async stops(end: number, visit: (now: number, arrival: Arrival) => boolean): Promise<void> {
+  async stops(end: number, visit: (moment: number, arrival: Arrival) => boolean): Promise<void> {
     this.target.setStepping(true)
     const see = (arrival: Arrival): boolean => {
       if (arrival.vcpu === undefined) return false
-      const { now } = this.engine
-      if (visit(now, arrival)) return true
-      this.makeChanges(now)
+      const { moment } = this.target
+      if (visit(moment, arrival)) return true
+      this.makeChanges(moment)
       return false
     }
     await this.advance(
-      () => this.engine.now > end,
+      () => this.target.moment > end,
       () => NEAR,
       see,
     )
@@ -76,16 +77,16 @@ export class Replay {
     breakpoints: ReadonlyArray<bigint>,
     watchpoints: ReadonlyArray<Watchpoint>,
     end: number,
-    visit: (now: number, arrival: Arrival) => void,
+    visit: (moment: number, arrival: Arrival) => void,
   ): Promise<void> {
     this.target.arm(breakpoints, watchpoints)
     let at: number | undefined
     let progress: Progress | undefined
-    const see = (now: number, arrival: Arrival): boolean => {
+    const see = (moment: number, arrival: Arrival): boolean => {
       const { breakpoint, watchpoint } = arrival.hit
       // An instruction that its host had to help is come to twice.
       const again = breakpoint && arrival.vcpu === at && progress?.made(at) === false
-      if (watchpoint !== undefined || (breakpoint && !again)) visit(now, arrival)
+      if (watchpoint !== undefined || (breakpoint && !again)) visit(moment, arrival)
       if (breakpoint && arrival.vcpu !== undefined) {
         at = arrival.vcpu
         progress = new Progress(this.target, at)
@@ -94,11 +95,11 @@ export class Replay {
     }
     for (let change = this.nextChange(end); change !== undefined; change = this.nextChange(end)) {
       await this.approach(change, see)
-      await this.stops(change, (now, arrival) => see(now, arrival) || now >= change!)
+      await this.stops(change, (moment, arrival) => see(moment, arrival) || moment >= change!)
       this.makeChanges(change)
     }
     await this.approach(end, see)
-    await this.stops(end, (now, arrival) => see(now, arrival) || now >= end)
+    await this.stops(end, (moment, arrival) => see(moment, arrival) || moment >= end)
   }
 
   private async changesBefore(goal: number): Promise<void> {
@@ -111,34 +112,34 @@ export class Replay {
   private async reach(goal: number): Promise<void> {
     await this.approach(goal)
     let last: number | undefined
-    await this.stops(goal, (now) => (last = now) >= goal)
+    await this.stops(goal, (moment) => (last = moment) >= goal)
     if (last !== goal) throw new ReplayFailed("the run did not repeat itself")
   }
 
-  /** Time of the next change that the debugger made, if that is before `goal`. */
+  /** Moment of the next change that the debugger made, if that is before `goal`. */
   private nextChange(goal: number): number | undefined {
     for (let i = this.cursor; ; i++) {
       const entry = this.history.at(i)
-      if (entry === undefined || entry.now >= goal) return undefined
-      if (entry.kind === "change") return entry.now
+      if (entry === undefined || entry.moment >= goal) return undefined
+      if (entry.kind === "change") return entry.moment
     }
   }
 
-  private makeChanges(now: number): void {
+  private makeChanges(moment: number): void {
     let entry = this.history.at(this.cursor)
-    if (entry?.kind !== "change" || entry.now !== now) return
-    for (; entry?.kind === "change" && entry.now === now; entry = this.history.at(++this.cursor))
+    if (entry?.kind !== "change" || entry.moment !== moment) return
+    for (; entry?.kind === "change" && entry.moment === moment; entry = this.history.at(++this.cursor))
       applyChange(this.target, entry.change)
     this.target.pass()
   }
 
   /** At full speed to less than NEAR before `goal`. Time may run up to three times as fast as instructions, when all of them fault. */
-  private approach(goal: number, see?: (now: number, arrival: Arrival) => boolean): Promise<void> {
-    const left = () => goal - this.engine.now
+  private approach(goal: number, see?: (moment: number, arrival: Arrival) => boolean): Promise<void> {
+    const left = () => goal - this.target.moment
     return this.advance(
       () => left() < NEAR,
-      () => Math.max(1, Math.floor(left() / 4)),
-      (arrival) => arrival.vcpu !== undefined && see?.(this.engine.now, arrival) === true,
+      () => Math.max(1, Math.floor(left() / (4 * this.target.guest.processors.length))),
+      (arrival) => arrival.vcpu !== undefined && see?.(this.target.moment, arrival) === true,
     )
   }
 
@@ -208,15 +209,21 @@ export class Past {
     return replay
   }
 
-  /** Time of the guest's last stop before `time`, undefined if there is none. */
+  /** Moment of the guest's last stop before `time`, undefined if there is none. */
   private async timeBefore(time: number): Promise<number | undefined> {
     for (let reach = NEAR; ; reach *= FARTHER) {
       const replay = await this.replay()
-      await replay.near(Math.max(0, time - reach + NEAR))
+      await replay.near(Math.max(0, time - reach))
+      // The first stop that is seen may be at an instruction that had to be come to twice; the one before is the right one then.
+      let sure = reach >= time
       let last: number | undefined
-      await replay.stops(time, (now) => {
-        if (now < time) last = now
-        return now >= time
+      let progress: Progress | undefined
+      await replay.stops(time, (moment, { vcpu }) => {
+        if (progress?.vcpu === vcpu && progress?.made(vcpu) === false) return moment >= time
+        if (vcpu !== undefined) progress = new Progress(replay.target, vcpu)
+        if (moment < time && sure) last = moment
+        sure = true
+        return moment >= time
       })
       if (last !== undefined) return last
       if (reach >= time) return undefined
@@ -247,14 +254,14 @@ export class Past {
     breakpoints: ReadonlyArray<bigint>,
     watchpoints: ReadonlyArray<Watchpoint>,
   ): Promise<Found> {
-    let last: { readonly now: number; readonly arrival: Arrival } | undefined
+    let last: { readonly moment: number; readonly arrival: Arrival } | undefined
     const replay = await this.replay()
-    await replay.hits(breakpoints, watchpoints, time, (now, arrival) => {
-      if (arrival.hit.watchpoint !== undefined ? now <= time : now < time) last = { now, arrival }
+    await replay.hits(breakpoints, watchpoints, time, (moment, arrival) => {
+      if (arrival.hit.watchpoint !== undefined ? moment <= time : moment < time) last = { moment, arrival }
     })
     if (last === undefined) return this.first()
-    if (last.arrival.hit.watchpoint === undefined) return { replay: await this.at(last.now), arrival: last.arrival }
-    const { replay: before } = await this.stepBack(last.now)
+    if (last.arrival.hit.watchpoint === undefined) return { replay: await this.at(last.moment), arrival: last.arrival }
+    const { replay: before } = await this.stepBack(last.moment)
     return { replay: before, arrival: last.arrival }
   }
 }

@@ -185,7 +185,7 @@ export class DebugSession {
   private record(deed: Deed): void {
     const { engine, using, history } = this
     if (this.unrepeatable === undefined)
-      history.append({ kind: "deed", position: using.position, now: engine.now, deed })
+      history.append({ kind: "deed", position: using.position, moment: using.moment, deed })
     perform(engine, deed)
     this.idle = false
   }
@@ -405,7 +405,7 @@ export class DebugSession {
     // Who idles is not between two instructions that a replay could come to.
     if (this.between) this.unrepeatable = "something was changed while the guest was idle"
     else {
-      this.history.append({ kind: "change", now: this.engine.now, change })
+      this.history.append({ kind: "change", moment: this.using.moment, change })
       this.shown = this.said.get(this.engine)?.() ?? this.shown
     }
     return true
@@ -422,11 +422,11 @@ export class DebugSession {
       this.history,
       () => this.cancelled,
     )
-    const { now } = this.engine
+    const { moment } = this.using
     const found =
       kind === "step"
-        ? await past.stepBack(now)
-        : await past.continueBack(now, [...this.breakpoints.keys()], this.watchpoints)
+        ? await past.stepBack(moment)
+        : await past.continueBack(moment, [...this.breakpoints.keys()], this.watchpoints)
     const { replay, arrival } = found
     this.history.cursor = replay.cursor
     this.history.forgetChanges()

@@ -1,3 +1,4 @@
+import { COUNT_RING } from "../../machine/core/state.ts"
 import { type DebugHit, ProcessorDebugger, type Watchpoint } from "../../machine/debugger.ts"
 import {
   forgetExit,
@@ -7,6 +8,9 @@ import {
   type VcpuInspection,
 } from "../../machine/inspection.ts"
 import type { Inspection } from "../engine.ts"
+
+/** The ring with the fewest rights. */
+const LEAST_RING = 3
 
 /*
  * The guest of one engine, for gdb and the monitor alike: registers and memory of its virtual CPUs while nothing runs, and
@@ -49,6 +53,14 @@ export class DebugTarget {
   /** Where in its run the engine is; see Inspection. */
   get position(): number {
     return this.inspection.position
+  }
+
+  /**
+   * Names a stop: the processors' times, added up. With every instruction and every fault of any of them it grows, so that no two
+   * stops of a run have the same.
+   */
+  get moment(): number {
+    return this.guest.processors.reduce((sum, processor) => sum + processor.now, 0)
   }
 
   // ------------------------------------------------------------------------------------------------------ registers
@@ -150,9 +162,8 @@ export class DebugTarget {
   executed(vcpu: number): number | undefined {
     const cpu = this.vcpus[vcpu]!.running()
     if (cpu === undefined) return undefined
-    return cpu
-      .counters()
-      .instructions.slice(this.guest.ring)
-      .reduce((sum, count) => sum + count, 0)
+    let executed = 0
+    for (let ring: number = this.guest.ring; ring <= LEAST_RING; ring++) executed += cpu.count(COUNT_RING + 8 * ring)
+    return executed
   }
 }

@@ -38,16 +38,20 @@ export interface Boot {
   readonly initramfs: string
   readonly append: string
   readonly devices: ReadonlyArray<string>
+  /** Typed at the console, all at once; nothing if this is not there. */
+  readonly input?: string
 }
 
 /** Gives what the console said; QEMU ends when the guest powers off, or is ended after a minute. */
-export const boot = async ({ arch, memory, loader, kernel, initramfs, append, devices }: Boot): Promise<string> => {
+export const boot = async (options: Boot): Promise<string> => {
+  const { arch, memory, loader, kernel, initramfs, append, devices, input } = options
   const machine = ["-m", memory, "-display", "none", "-monitor", "none", "-no-reboot"]
   const run = promisify(execFile)(
     emulator(arch),
     [...machine, "-kernel", loader, "-initrd", `${kernel} ${append},${initramfs}`, ...devices],
     { timeout: 60_000 },
   )
+  if (input !== undefined) run.child.stdin?.end(input)
   return (await run).stdout.replaceAll("\r", "")
 }
 
