@@ -47,7 +47,7 @@ export const nativeEngine = (config: EngineConfig): Engine => {
       return pc.now
     },
     get instructions() {
-      return pc.processor.instructions
+      return pc.instructions
     },
     get pendingInput() {
       return pc.console.pendingInput
@@ -64,9 +64,10 @@ export const nativeEngine = (config: EngineConfig): Engine => {
         config.options.memoryBytes,
       ),
       get position() {
-        return pc.processor.instructions
+        return pc.instructions
       },
     }),
+    snapshot: { save: () => pc.save(), restore: (state) => pc.restore(state) },
     counts: () => ({ processor: pc.processor.counters(), host: undefined }),
   }
 }

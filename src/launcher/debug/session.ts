@@ -107,6 +107,9 @@ export class DebugSession {
     this.history = new History()
     this.waiting.length = 0
     this.shown = 0
+    // Who steps over a restart comes to the first instruction behind it.
+    this.interrupting ||= this.resumed?.action.kind === "step"
+    this.resumed = undefined
     const engine = await this.build(this.config.config)
     this.use(engine, new DebugTarget(engine.inspect()))
     this.between = true
@@ -320,10 +323,18 @@ export class DebugSession {
     if (this.idle) this.halt({ reason: { kind: "interrupted" }, vcpu: 0 })
   }
 
-  /** Whoever asked for a stop that has not come does not wait for it any more. */
-  forgetInterrupt(): void {
+  /** Whoever debugged has gone: nothing stops the guest any more. */
+  release(): void {
+    if (this.ended !== undefined) return
+    this.breakpoints.clear()
+    this.watchpoints.length = 0
+    this.rearm()
     this.interrupting = false
-    if (this.stopped === undefined && this.resumed === undefined) this.using.setStepping(false)
+    if (this.stopped !== undefined) this.resume({ kind: "continue" })
+    else if (this.resumed?.action.kind !== "continue") {
+      this.resumed = undefined
+      this.using.setStepping(false)
+    }
   }
 
   /** The simulator is about to end. */
@@ -378,12 +389,6 @@ export class DebugSession {
   removeWatchpoint({ address, length, kind }: Watchpoint): void {
     const index = this.watchpoints.findIndex((w) => w.address === address && w.length === length && w.kind === kind)
     if (index >= 0) this.watchpoints.splice(index, 1)
-    this.rearm()
-  }
-
-  removeAll(): void {
-    this.breakpoints.clear()
-    this.watchpoints.length = 0
     this.rearm()
   }
 

@@ -25,7 +25,8 @@ class Connection {
   private queued = 0
   private last: Uint8Array | undefined
   private busy = false
-  private over = false
+  /** It has left, even if its socket is not closed yet. */
+  over = false
   /** It has resumed the guest and waits for its stop. */
   private awaiting = false
   private readonly unlisten: () => void
@@ -55,10 +56,8 @@ class Connection {
     this.over = true
     this.unlisten()
     this.socket.end()
-    if (this.session.end !== undefined) return
-    this.session.removeAll()
-    this.session.forgetInterrupt()
-    this.session.resume({ kind: "continue" })
+    // It may have come and gone before there was a guest.
+    void this.session.started.then(() => this.session.release())
   }
 
   private send(...replies: ReadonlyArray<string | Uint8Array>): void {
@@ -153,16 +152,12 @@ export const serveGdb = (
     const server = createServer((socket) => {
       sockets.add(socket)
       socket.on("close", () => sockets.delete(socket))
-      if (current !== undefined || session.end !== undefined) {
+      if (current?.over === false || session.end !== undefined) {
         socket.on("error", () => socket.destroy())
         socket.end("lguest64: another gdb debugs this guest\n")
         return
       }
-      const connection = new Connection(socket, session, commands)
-      current = connection
-      socket.on("close", () => {
-        if (current === connection) current = undefined
-      })
+      current = new Connection(socket, session, commands)
     })
     const bound = yield* Effect.acquireRelease(listen(server, port), () =>
       Effect.promise(async () => {

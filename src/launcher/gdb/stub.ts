@@ -379,11 +379,6 @@ export class GdbStub {
     }
     return reply(UNKNOWN)
   }
-
-  /** The connection is over: what it has set is gone. */
-  forget(): void {
-    for (const kind of ["swbreak", "hwbreak"] as const) this.breakpoints[kind].clear()
-  }
 }
 
 /** Text for gdb's console. */
