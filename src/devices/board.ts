@@ -1,3 +1,4 @@
+import { Fields, type State } from "../machine/snapshot.ts"
 import type { GuestMemory } from "./guestMemory.ts"
 import type { PciBus } from "./pci.ts"
 import { type BlockBackend, VirtioBlock } from "./virtioBlock.ts"
@@ -46,6 +47,9 @@ export interface BoardConfig extends DevicesConfig {
   readonly now: () => number
 }
 
+/** All devices are plugged into the bus. */
+const FIELDS = new Fields({ parts: ["pci"] })
+
 export class Board {
   readonly pci: PciBus
   readonly console: VirtioConsole
@@ -88,5 +92,13 @@ export class Board {
   poll(): void {
     for (const fn of this.functions) fn.poll()
     this.net?.poll()
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -1,3 +1,4 @@
+import { Fields, type Saved, type State } from "../machine/snapshot.ts"
 import type { NetLink } from "./virtioNet.ts"
 
 /*
@@ -8,7 +9,9 @@ import type { NetLink } from "./virtioNet.ts"
 /** Frames that wait at a port; more than a ring holds are lost, as on a wire. */
 const LONGEST_QUEUE = 256
 
-class Port implements NetLink {
+const FIELDS = new Fields({ numbers: ["lost"], chunks: ["frames"] })
+
+class Port implements NetLink, Saved {
   private readonly hub: ReadonlyArray<Port>
   private readonly frames: Uint8Array[] = []
   /** Frames that found no room here. */
@@ -33,6 +36,18 @@ class Port implements NetLink {
 
   get pending(): number {
     return this.frames.length
+  }
+
+  get waiting(): Saved {
+    return this
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }
 

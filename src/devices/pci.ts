@@ -1,3 +1,5 @@
+import { Fields, type State } from "../machine/snapshot.ts"
+
 /*
  * A PCI bus (PCI Local Bus 3.0) behind a host bridge with configuration mechanism #1: the driver writes bus, device,
  * function and register to port 0xCF8 and reads or writes the register at 0xCFC..0xCFF. One bus, 32 devices, one function
@@ -48,6 +50,8 @@ export interface PciIdentity {
   readonly subsystemVendor: number
   readonly subsystem: number
 }
+
+const FUNCTION_FIELDS = new Fields({ numbers: ["bar"], flags: ["asking"], arrays: ["config"] })
 
 /** A function's configuration space and interrupt pin; devices extend it. */
 export class PciFunction {
@@ -166,10 +170,20 @@ export class PciFunction {
   writeMemory(_offset: number, _size: number, _value: number): void {
     // nothing there
   }
+
+  save(): State {
+    return FUNCTION_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FUNCTION_FIELDS.restore(this, state)
+  }
 }
 
 /** Level of interrupt line `line`; called with true again for each further event while it is high. */
 export type InterruptLines = (line: number, level: boolean) => void
+
+const BUS_FIELDS = new Fields({ numbers: ["address"], arrays: ["drivers"], parts: ["functions"] })
 
 export class PciBus {
   readonly windowBegin = PCI_WINDOW_BEGIN
@@ -211,6 +225,11 @@ export class PciBus {
     })
   }
 
+  /** What is plugged in, by slot. */
+  get plugged(): ReadonlyArray<PciFunction> {
+    return this.functions
+  }
+
   /** The function that CONFIG_ADDRESS selects. */
   private selected(): PciFunction | undefined {
     // Bus 0, function 0 only.
@@ -250,5 +269,13 @@ export class PciBus {
       this.functions[i].writeMemory(offset, size, value)
       return
     }
+  }
+
+  save(): State {
+    return BUS_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    BUS_FIELDS.restore(this, state)
   }
 }

@@ -2,6 +2,7 @@ import { at, struct } from "../machine/layout.ts"
 import { GuestFault } from "./guestMemory.ts"
 import type { VirtioDevice, VirtioTransport } from "./virtioPci.ts"
 import { DescriptorChain } from "./virtqueue.ts"
+import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
  * The virtio console (virtio 1.0, section 5.3), one port: queue 0 brings bytes to the guest, queue 1 takes its output.
@@ -22,6 +23,8 @@ const TRANSMIT = 1
 const QUEUE_SIZE = 256
 /** More than any driver puts into one buffer chain; keeps what one notification costs within bounds. */
 const LONGEST_WRITE = 1 << 20
+
+const FIELDS = new Fields({ numbers: ["columns", "rows"], chunks: ["waiting"] })
 
 export class VirtioConsole implements VirtioDevice {
   readonly type = 3
@@ -144,5 +147,13 @@ export class VirtioConsole implements VirtioDevice {
 
   writeConfig(offset: number, _size: number, value: number): void {
     if (offset === CONSOLE_CONFIG.fields.emergencyWrite.offset) this.output(Uint8Array.of(value & 0xff))
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -1,3 +1,4 @@
+import { BadState, type Saved, type State } from "../machine/snapshot.ts"
 import { GuestFault } from "./guestMemory.ts"
 import type { VirtioDevice, VirtioTransport } from "./virtioPci.ts"
 import { DescriptorChain } from "./virtqueue.ts"
@@ -7,7 +8,11 @@ import { DescriptorChain } from "./virtqueue.ts"
  */
 
 /** Fills an array of at most 64 KiB. */
-export type EntropySource = (bytes: Uint8Array<ArrayBuffer>) => void
+export interface EntropySource {
+  (bytes: Uint8Array<ArrayBuffer>): void
+  /** Where it is in its sequence, if it has one. */
+  readonly place?: Saved
+}
 
 /** The real thing, for free runs. */
 export const systemEntropy: EntropySource = (bytes) => void crypto.getRandomValues(bytes)
@@ -18,7 +23,14 @@ export const systemEntropy: EntropySource = (bytes) => void crypto.getRandomValu
  */
 export const seededEntropy = (seed: number): EntropySource => {
   let state = seed | 0
-  return (bytes) => {
+  const place: Saved = {
+    save: () => state,
+    restore: (saved) => {
+      if (typeof saved !== "number") throw new BadState("the randomness is no number")
+      state = saved | 0
+    },
+  }
+  const fill = (bytes: Uint8Array<ArrayBuffer>): void => {
     for (let i = 0; i < bytes.length; i += 4) {
       state = (state + 0x9e37_79b9) | 0
       let word = Math.imul(state ^ (state >>> 16), 0x21f0_aaad)
@@ -27,6 +39,7 @@ export const seededEntropy = (seed: number): EntropySource => {
       for (let b = 0; b < 4 && i + b < bytes.length; b++) bytes[i + b] = word >>> (8 * b)
     }
   }
+  return Object.assign(fill, { place })
 }
 
 const QUEUE_SIZE = 64
@@ -79,5 +92,13 @@ export class VirtioEntropy implements VirtioDevice {
 
   writeConfig(): void {
     // It has none.
+  }
+
+  save(): State {
+    return this.source.place?.save() ?? {}
+  }
+
+  restore(state: State): void {
+    this.source.place?.restore(state)
   }
 }

@@ -1,4 +1,5 @@
 import { at, struct } from "../machine/layout.ts"
+import { Fields, recordOf, type Saved, type State, stateOf } from "../machine/snapshot.ts"
 import type { VirtioDevice, VirtioTransport } from "./virtioPci.ts"
 import { DescriptorChain } from "./virtqueue.ts"
 
@@ -16,6 +17,8 @@ export interface NetLink {
   receive(): Uint8Array | undefined
   /** How many there are for the guest. */
   readonly pending: number
+  /** Where frames for the guest can wait: what waits. */
+  readonly waiting?: Saved
 }
 
 /** 5.1.4. */
@@ -53,6 +56,8 @@ export interface NetCounters {
   /** For the guest: no buffer, or one that was too small. */
   dropped: number
 }
+
+const COUNTERS = new Fields({ numbers: ["sent", "received", "malformed", "dropped"] })
 
 export class VirtioNet implements VirtioDevice {
   readonly type = 1
@@ -172,5 +177,17 @@ export class VirtioNet implements VirtioDevice {
 
   writeConfig(): void {
     // All of it is the device's.
+  }
+
+  save(): State {
+    const counters = COUNTERS.save(this.counters)
+    const { waiting } = this.link
+    return waiting === undefined ? { counters } : { counters, waiting: waiting.save() }
+  }
+
+  restore(state: State): void {
+    const { counters, waiting } = recordOf(state, "the network device")
+    COUNTERS.restore(this.counters, stateOf(counters, "counters"))
+    this.link.waiting?.restore(stateOf(waiting, "waiting"))
   }
 }

@@ -2,6 +2,7 @@ import { at, struct } from "../machine/layout.ts"
 import { GuestFault, type GuestMemory } from "./guestMemory.ts"
 import { PciFunction } from "./pci.ts"
 import { Virtqueue } from "./virtqueue.ts"
+import { Fields, recordOf, type Saved, type State, stateOf } from "../machine/snapshot.ts"
 
 /*
  * Virtio 1.0 over PCI, the modern transport only (virtio 1.0, section 4.1). Four structures lie in the function's memory
@@ -88,7 +89,7 @@ export interface VirtioTransport {
 }
 
 /** A device behind the transport: console, block, network... */
-export interface VirtioDevice {
+export interface VirtioDevice extends Saved {
   /** Virtio device type (section 5). */
   readonly type: number
   readonly pciClass: number
@@ -106,6 +107,21 @@ export interface VirtioDevice {
 }
 
 const C = COMMON_CFG.fields
+
+const FIELDS = new Fields({
+  numbers: [
+    "status",
+    "isr",
+    "generation",
+    "deviceSelect",
+    "driverSelect",
+    "driverLow",
+    "driverHigh",
+    "queueSelect",
+    "deferred",
+  ],
+  parts: ["queues", "device"],
+})
 
 export class VirtioPci extends PciFunction implements VirtioTransport {
   readonly memory: GuestMemory
@@ -420,5 +436,14 @@ export class VirtioPci extends PciFunction implements VirtioTransport {
     }
     const bytes = this.get(this.accessCapability + VIRTIO_CAP.fields.bytes.offset, 4)
     this.writeMemory(window, bytes, bytes === 4 ? value >>> 0 : value & ((1 << (8 * bytes)) - 1))
+  }
+
+  override save(): State {
+    return { function: super.save(), ...FIELDS.save(this) }
+  }
+
+  override restore(state: State): void {
+    super.restore(stateOf(recordOf(state, "a device").function, "function"))
+    FIELDS.restore(this, state)
   }
 }

@@ -1,5 +1,6 @@
 import { at, struct } from "../machine/layout.ts"
 import { GuestFault, type GuestMemory } from "./guestMemory.ts"
+import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
  * Virtio's split virtqueue (virtio 1.0, section 2.4). All three parts are in the guest's memory and the guest may write
@@ -69,6 +70,11 @@ export class DescriptorChain {
     this.count = this.readable = this.readableBytes = this.writableBytes = 0
   }
 }
+
+const FIELDS = new Fields({
+  numbers: ["size", "descriptors", "driver", "device", "taken", "used", "signalled"],
+  flags: ["enabled", "indirect", "eventIndex"],
+})
 
 export class Virtqueue {
   /** The device's limit, a power of two. */
@@ -218,5 +224,13 @@ export class Virtqueue {
     if (!this.eventIndex) return !(this.memory.atomicRead16(this.driver + A.flags.offset) & AVAIL_NO_INTERRUPT)
     const event = this.memory.atomicRead16(this.driver + VIRTQ_AVAIL.size + this.size * AVAIL_ENTRY)
     return ((this.used - event - 1) & WRAP) < pushed
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -2,6 +2,7 @@ import { DEBUG_LEFT, EXIT_BUDGET, EXIT_DEBUG, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOW
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
+import { BadState, type State } from "../machine/snapshot.ts"
 import { type SharedHeap, waitWhile } from "../machine/shared.ts"
 import { CpuTable, type HostClock, HostCpu } from "./cpus.ts"
 import type { EventLog } from "./eventLog.ts"
@@ -11,6 +12,7 @@ import { Interleaver } from "./interleaver.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { HostStatistics } from "./statistics.ts"
 import { NONE, type Task, type TaskKind, TaskTable, type VcpuRunner } from "./task.ts"
+import { HostTrace, type TraceBuffers } from "./trace.ts"
 
 /*
  * What the hosts of both architectures have in common: time, and the loop that drives a processor from gate to gate. Each
@@ -42,6 +44,8 @@ export interface KernelParts {
   /** One for each processor. */
   readonly clocks: ReadonlyArray<HostClock>
   readonly log: EventLog
+  /** Where `--trace` remembers what happens; undefined: it is not asked for. */
+  readonly trace?: TraceBuffers | undefined
   /** Sets the flag that the assembly on a processor tests on its way out: another task should run. */
   readonly requestReschedule: (cpu: number) => void
   /** Seed of the turns that processors take in one thread. */
@@ -54,6 +58,9 @@ export class HostKernel {
   readonly frames: FrameAllocator
   readonly gates: GateTable
   readonly log: EventLog
+  readonly trace: HostTrace
+  /** Somebody wants to know what happens: the log or the trace. The one test that events pay for when nobody does. */
+  readonly observed: boolean
   readonly cpus: ReadonlyArray<HostCpu>
   readonly cpuTable: CpuTable
   readonly tasks: TaskTable
@@ -71,7 +78,7 @@ export class HostKernel {
   asked = false
   private switched = false
   /** A gate is being served, on `cpu`. */
-  private serving = false
+  serving = false
 
   constructor(parts: KernelParts) {
     const { machine, heap } = parts
@@ -80,12 +87,14 @@ export class HostKernel {
     this.frames = parts.frames
     this.gates = parts.gates
     this.log = parts.log
+    this.trace = new HostTrace(this, parts.clocks.length, parts.trace)
+    this.observed = parts.log.any || this.trace.on
     this.requestReschedule = parts.requestReschedule
     this.cpus = parts.clocks.map((clock, i) => new HostCpu(machine, heap, i, clock))
     this.cpu = this.cpus[0]!
     this.cpuTable = new CpuTable(heap, this.cpus.length)
     this.tasks = new TaskTable(heap)
-    this.scheduler = new Scheduler(heap, this.tasks, this.cpuTable, this.cpus, parts.requestReschedule)
+    this.scheduler = new Scheduler(heap, this.tasks, this.cpuTable, this.cpus, parts.requestReschedule, this.trace)
     this.interleaver = new Interleaver(heap, this.cpus, parts.seed)
     this.clock = heap.f64(1)
     this.pauseWords = heap.i32(2)
@@ -113,7 +122,11 @@ export class HostKernel {
 
   /** The task that runs on the processor that is being served. */
   get current(): Task {
-    return this.tasks.of(this.cpuTable.current[this.cpu.index]!)
+    return this.tasks.of(this.currentPid)
+  }
+
+  get currentPid(): number {
+    return this.cpuTable.current[this.cpu.index]!
   }
 
   // ------------------------------------------------------------------------------------------------------------ tasks
@@ -180,8 +193,10 @@ export class HostKernel {
 
   /** Decides which task runs next on this processor, and makes it the current one; undefined: the one that runs. */
   pickNext(): Task | undefined {
+    const before = this.currentPid
     const next = this.scheduler.pickNext(this.cpu.index)
     if (next === NONE) return undefined
+    if (this.observed && this.trace.on) this.trace.switch(before, next, this.tasks.isRunnable(before))
     this.switched = true
     this.statistics.contextSwitches++
     this.rearm()
@@ -274,27 +289,35 @@ export class HostKernel {
    */
   shootDown(guest: number): void {
     const { cpuTable: table, cpus } = this
+    let interrupted = 0
+    let waited = 0
     for (let i = 0; i < cpus.length; i++) if (Atomics.load(table.inGuest, i) === guest + 1) this.interrupt(i)
     for (let i = 0; i < cpus.length; i++) {
       if (Atomics.load(table.inGuest, i) !== guest + 1) continue
       this.statistics.shootdowns++
-      if (!this.scheduler.threaded) this.stepOut(cpus[i]!)
+      interrupted++
+      if (!this.scheduler.threaded) waited = Math.max(waited, this.stepOut(cpus[i]!))
       else {
         Atomics.add(table.watchers, i, 1)
         waitWhile(table.inGuest, i, guest + 1)
         Atomics.sub(table.watchers, i, 1)
       }
     }
+    if (this.observed && this.trace.on) this.trace.shootDown(interrupted, this.scheduler.threaded ? -1 : waited)
   }
 
   private interrupt(cpu: number): void {
     this.statistics.interprocessorInterrupts++
-    this.cpus[cpu]!.clock.kick()
+    this.scheduler.kick(cpu)
   }
 
-  /** In one thread nobody else drives the other processor: it is driven to where it has left the guest, and no further. */
-  private stepOut(cpu: HostCpu): void {
+  /**
+   * In one thread nobody else drives the other processor: it is driven to where it has left the guest, and no further.
+   * Returns the simulated ns that it took.
+   */
+  private stepOut(cpu: HostCpu): number {
     const { processor } = cpu
+    const before = processor.now
     while (this.cpuTable.inGuest[cpu.index] !== 0) {
       const reason = processor.run(SWITCH_AWAY)
       if (reason === EXIT_GATE) {
@@ -303,6 +326,7 @@ export class HostKernel {
       } else if (reason === EXIT_DEBUG) processor.setLong(DEBUG_LEFT, processor.rip)
       else if (reason !== EXIT_BUDGET) throw this.panic(processor, reason)
     }
+    return processor.now - before
   }
 
   // -------------------------------------------------------------------------------------------------------- driving
@@ -323,6 +347,8 @@ export class HostKernel {
     const { gate, inGuest } = this.cpuTable
     this.cpu = cpu
     this.asked = false
+    const traced = this.trace.on && this.scheduler.threaded
+    if (traced) this.trace.drives(this.cpuTable.executor[cpu.index]!)
     for (;;) {
       let at = gate[cpu.index]!
       if (at === NONE) {
@@ -331,7 +357,10 @@ export class HostKernel {
         clock.advance(now)
         const reason = processor.run(Math.max(1, Math.min(limit, clock.nextEvent(now)) - now))
         if (reason === EXIT_BUDGET) continue
-        if (reason === EXIT_HALT) return "idle"
+        if (reason === EXIT_HALT) {
+          if (traced) this.trace.releases()
+          return "idle"
+        }
         if (reason === EXIT_DEBUG) return "debug"
         if (reason !== EXIT_GATE) throw this.panic(processor, reason)
         at = processor.exitDetail
@@ -342,6 +371,7 @@ export class HostKernel {
       this.serving = false
       if (this.switched) {
         this.switched = false
+        if (traced && this.scheduler.isOthers(cpu.index)) this.trace.releases()
         if (this.scheduler.threaded && this.scheduler.handOver(cpu.index)) return "handed"
       }
       if (this.asked) return "asked"
@@ -353,6 +383,17 @@ export class HostKernel {
     return reason === EXIT_SHUTDOWN
       ? new HostPanic(`the host's processor shut down at ${at}`)
       : new HostPanic(`the processor stopped for reason ${reason} at ${at}`)
+  }
+
+  /** All but the processor served last is shared, and between two drives no gate is being served. */
+  save(): State {
+    return this.cpu.index
+  }
+
+  restore(state: State): void {
+    const cpu = typeof state === "number" ? this.cpus[state] : undefined
+    if (cpu === undefined) throw new BadState("the host has no such processor")
+    this.cpu = cpu
   }
 
   /** A thread's processor catches up with the latest time, or sets it. */

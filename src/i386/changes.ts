@@ -1,3 +1,7 @@
+import { Fields, type State } from "../machine/snapshot.ts"
+
+const FIELDS = new Fields({ numbers: ["first", "end"] })
+
 /**
  * Which entries of a guest's descriptor table have changed since they were copied to the processor that runs the guest: all
  * from the first to the last. Guests change few at a time: three for thread-local storage at a context switch, one handler.
@@ -30,5 +34,13 @@ export class Changes {
   clear(): void {
     this.first = this.count
     this.end = 0
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -20,6 +20,7 @@ import {
   gateType,
 } from "./descriptors.ts"
 import { IDT_ENTRIES, LGUEST_CS } from "./layout.ts"
+import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
  * A guest's interrupt descriptors. Two questions are asked of each: where does the host reflect this vector to, and may
@@ -57,6 +58,8 @@ export const isDirectVector = (vector: number): boolean =>
       vector !== PAGE_FAULT &&
       vector !== GENERAL_PROTECTION &&
       vector !== DEVICE_NOT_AVAILABLE
+
+const FIELDS = new Fields({ arrays: ["lo", "hi"], parts: ["changes"] })
 
 export class GuestIdt {
   private readonly lo = new Uint32Array(IDT_ENTRIES)
@@ -120,5 +123,13 @@ export class GuestIdt {
     if (this.isDirect(vector)) return this.hi[vector]!
     const dpl = vector === LGUEST_TRAP_ENTRY ? GUEST_PL : isDirectVector(vector) ? this.dpl(vector) : 0
     return gateHi(fallback, dpl, GATE_INTERRUPT)
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -2,6 +2,7 @@ import type { HostClock } from "../host/cpus.ts"
 import type { Chipset } from "../machine/chipset/index.ts"
 import { clocksAt } from "../machine/chipset/pit8254.ts"
 import { PIC_VECTOR } from "./layout.ts"
+import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
  * The host's timer on a PC of the 386's kind: counter 0 of the 8254 in one-shot mode, through line 0 of the 8259 pair. The
@@ -28,6 +29,8 @@ const LONGEST = 0xffff
 /** A line that the host raises itself, in place of the interrupt of a device that has something for a sleeping guest. */
 const KICK_LINE = 5
 const OPEN_LINES = (1 << 0) | (1 << KICK_LINE)
+
+const FIELDS = new Fields({ numbers: ["next"] })
 
 export class PicClock implements HostClock {
   private readonly chipset: Chipset
@@ -80,5 +83,13 @@ export class PicClock implements HostClock {
     if (now < this.next) return
     this.chipset.advance(now)
     this.next = this.chipset.nextEvent(now)
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -28,6 +28,7 @@ import {
   flatCode,
   flatData,
 } from "./descriptors.ts"
+import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
  * A guest's descriptors, made harmless. The processor sees none of the guest's own table: what the guest asks for goes
@@ -81,6 +82,8 @@ export const sanitize = (index: number, lo: number, hi: number): readonly [lo: n
   return [descriptorLo(base, pages - 1), descriptorHi(base, pages - 1, attributes)]
 }
 
+const FIELDS = new Fields({ arrays: ["lo", "hi"], parts: ["changes"] })
+
 /** A guest's descriptor table. */
 export class GuestGdt {
   readonly lo = new Uint32Array(GDT_ENTRIES)
@@ -106,5 +109,13 @@ export class GuestGdt {
     const index = (selector & 0xffff) >>> 3
     if ((selector & 4) !== 0 || index >= GDT_ENTRIES) return 0
     return descriptorBase(this.lo[index]!, this.hi[index]!)
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

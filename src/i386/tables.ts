@@ -108,6 +108,16 @@ export class GuestTables {
     this.ram.write16(tss + L.TSS.fields.ss1.offset, ss)
   }
 
+  /** Whether what lies there is the copy of a guest's tables. */
+  copied(gdt: GuestGdt): boolean {
+    return this.last === gdt
+  }
+
+  /** What lies there, in a memory that has been put back, is the copy of a guest's tables or (undefined) of nobody's. */
+  assume(gdt: GuestGdt | undefined): void {
+    this.last = gdt
+  }
+
   /** The guest is gone. */
   forget(): void {
     this.last = undefined

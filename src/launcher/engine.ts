@@ -1,9 +1,11 @@
-import type { DevicesConfig } from "../devices/index.ts"
+import type { DevicesConfig, PciBus } from "../devices/index.ts"
 import type { EventLog, HostStatistics, ShadowReport } from "../host/index.ts"
 import type { GuestInspection } from "../machine/inspection.ts"
 import type { KernelImage } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
+import type { MachineState } from "../machine/snapshot.ts"
 import type { Counters } from "../machine/processor.ts"
+import type { ModuleView } from "../modules/index.ts"
 import type { RunOptions } from "./options.ts"
 
 /*
@@ -47,12 +49,26 @@ export interface Engine {
   close?(): Promise<void>
   /** What a debugger works on. */
   inspect(): Inspection
+  /** None: the machine's processors are other threads'. */
+  readonly snapshot?: EngineSnapshot
+}
+
+/** A machine's state taken out between two slices, and put into another engine of the same configuration that has not run. */
+export interface EngineSnapshot {
+  /** Throws NotNow after an ending event. */
+  save(): MachineState
+  /** Throws BadState. */
+  restore(state: MachineState): void
 }
 
 /** The guest, and where in its run the engine is. */
 export interface Inspection {
   readonly machine: Machine
   readonly guest: GuestInspection
+  /** What holds the guest; undefined: nothing does, it has the machine for itself. */
+  readonly module: ModuleView | undefined
+  /** Its devices. */
+  readonly pci: PciBus
   /**
    * What `run` counts: `run(p - position)` comes to `p` exactly, unless something ends it before. The same run of the same guest,
    * in whatever slices, is in the same state at the same position.

@@ -3,6 +3,7 @@ import type { Death, HostKernel, LguestDevice, Pending } from "../host/index.ts"
 import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
+import { Fields, NotNow, type State } from "../machine/snapshot.ts"
 import { emulateMemory, emulatePort } from "./emulate.ts"
 
 /*
@@ -40,21 +41,24 @@ export type HostedEvent =
 
 const BUDGET: HostedEvent = { kind: "budget" }
 const GENERAL_PROTECTION = 13
+/** PCI devices have lines 0..15, as on a PC. */
+const LINES = 16
+const FIELDS = new Fields({ arrays: ["levels"], parts: ["board"] })
 
 export class HostedGuest {
   readonly host: Host
   readonly board: Board
   private ending: HostedEvent | undefined
+  /** Levels of the interrupt lines: one that rises is an interrupt; the module delivers each once. */
+  private readonly levels = new Uint8Array(LINES)
 
   constructor(config: HostedConfig) {
     const { host, memoryBytes, kernel, cmdline, initrd } = config
     this.host = host
     const { device } = host
-    // A line that rises is an interrupt; the module delivers each once.
-    const levels = new Map<number, boolean>()
     const pci = new PciBus((line, level) => {
-      if (level && levels.get(line) !== true) device.irq(line)
-      levels.set(line, level)
+      if (level && this.levels[line] === 0) device.irq(line)
+      this.levels[line] = level ? 1 : 0
     })
     const memory = new GuestMemory(host.machine.ram, host.guestBase, memoryBytes, (gpa, n) => device.written(gpa, n))
     this.board = new Board({
@@ -156,5 +160,15 @@ export class HostedGuest {
       if (!(thrown instanceof GuestFault)) throw thrown
       this.host.device.kill(thrown.message)
     }
+  }
+
+  /** The devices. Throws NotNow after an ending event. */
+  save(): State {
+    if (this.ending !== undefined) throw new NotNow("the guest is at its end")
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

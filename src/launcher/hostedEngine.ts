@@ -1,6 +1,7 @@
 import { HostStatistics } from "../host/statistics.ts"
 import { sumOf } from "../machine/counters.ts"
 import { SharedHeap } from "../machine/shared.ts"
+import { restoreMachine, saveMachine } from "../machine/snapshot.ts"
 import { bootHost, type Hosted, type HostedShape, type ModuleChoice } from "../modules/index.ts"
 import type { Engine, EngineConfig, EngineCounts, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
@@ -65,6 +66,7 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     devices: config.devices,
   })
   const { cpus } = host.kernel
+  const parts = { ...host.parts, guest }
   return {
     get now() {
       return guest.now
@@ -82,10 +84,16 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     inspect: () => ({
       machine: host.machine,
       guest: host.inspect(),
+      module: host.view(),
+      pci: guest.board.pci,
       get position() {
         return guest.now
       },
     }),
+    snapshot: {
+      save: () => saveMachine(host.machine, host.share().heap, parts),
+      restore: (state) => restoreMachine(host.machine, host.share().heap, parts, state),
+    },
     counts: () => countsOf(host),
   }
 }

@@ -1,4 +1,5 @@
 import type { EventLog } from "../host/index.ts"
+import { sumOf } from "../machine/counters.ts"
 import { inspectNative } from "../machine/inspection.ts"
 import { type Delivery, NativePc, type PcEvent } from "../machine/pc.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
@@ -63,11 +64,16 @@ export const nativeEngine = (config: EngineConfig): Engine => {
         config.kernel.arch === "x86_64" ? 64 : 32,
         config.options.memoryBytes,
       ),
+      module: undefined,
+      pci: pc.board.pci,
       get position() {
         return pc.instructions
       },
     }),
     snapshot: { save: () => pc.save(), restore: (state) => pc.restore(state) },
-    counts: () => ({ processor: pc.processor.counters(), host: undefined }),
+    counts: () => {
+      const each = pc.machine.processors.map((cpu) => cpu.counters())
+      return { processor: sumOf(each), ...(each.length > 1 ? { perProcessor: each } : {}), host: undefined }
+    },
   }
 }

@@ -17,6 +17,7 @@ import { FIRMWARE_BEGIN, FIRMWARE_END, writeMpTable } from "./mpTable.ts"
 import { processorPins } from "./pins.ts"
 import { GPR_NAMES, type Processor, RDX, RSI } from "./processor.ts"
 import { SharedHeap } from "./shared.ts"
+import { type MachineState, NotNow, type Parts, restoreMachine, saveMachine } from "./snapshot.ts"
 import { Turns } from "./turns.ts"
 
 /*
@@ -105,6 +106,7 @@ export class NativePc {
   /** The one that boots. */
   readonly processor: Processor
   readonly turns: Turns
+  private readonly heap = SharedHeap.create()
   /** Something a device has asked for; told at the end of the instruction. */
   private ending: PcEvent | undefined
 
@@ -112,7 +114,7 @@ export class NativePc {
     const { processors = 1 } = config
     const pci = new PciBus((line, level) => this.chipset.setIrq(line, level))
     this.chipset = new Chipset({
-      heap: SharedHeap.create(),
+      heap: this.heap,
       processors,
       now: (cpu) => this.machine.processor(cpu).now,
       pins: processorPins(
@@ -243,6 +245,22 @@ export class NativePc {
   /** Executed by all processors. */
   get instructions(): number {
     return this.machine.processors.reduce((sum, cpu) => sum + cpu.instructions, 0)
+  }
+
+  private get parts(): Parts {
+    const { chipset, turns, board } = this
+    return { chipset, turns, board }
+  }
+
+  /** Everything, between two runs. Throws NotNow after an ending event. */
+  save(): MachineState {
+    if (this.ending) throw new NotNow("the machine is at its end")
+    return saveMachine(this.machine, this.heap.share, this.parts)
+  }
+
+  /** Becomes a PC of the same configuration that was saved. Throws BadState. */
+  restore(state: MachineState): void {
+    restoreMachine(this.machine, this.heap.share, this.parts, state)
   }
 
   /** Runs at most `slice` instructions, of all processors together. After an ending event it returns that event again. */

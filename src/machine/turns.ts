@@ -3,6 +3,7 @@ import { ATT_STOP, EFLAGS, EXIT_BUDGET, EXIT_DEBUG, EXIT_HALT, WAIT_SIPI } from 
 import type { Machine } from "./machine.ts"
 import type { Processor } from "./processor.ts"
 import { Random } from "./random.ts"
+import { Fields, type State } from "./snapshot.ts"
 
 /*
  * Several processors in one thread: each has turns, of a length that chance decides, and a seed decides chance, so that the
@@ -25,6 +26,8 @@ const WAITS = 2
 /** Instructions that are left of the turn; simulated nanosecond at which somebody has to be looked after. */
 const LEFT = 0
 const DEADLINE = 1
+
+const FIELDS = new Fields({ arrays: ["words", "times"] })
 
 export class Turns {
   /** All there is to remember, for whoever saves it and puts it back. */
@@ -161,5 +164,13 @@ export class Turns {
     const cpu = this.processors[i]!
     const ticks = Math.ceil(until - cpu.now)
     if (ticks > 0) cpu.skip(ticks)
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

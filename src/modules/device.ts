@@ -1,6 +1,7 @@
 import type { Death, GuestSetup, LguestDevice, Pending } from "../host/devLguest.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { Task } from "../host/task.ts"
+import { BadState, NotNow, type State } from "../machine/snapshot.ts"
 
 /*
  * /dev/lguest as far as it is the same for both modules: reading, interrupts, the end. What is a module's own is how a
@@ -101,6 +102,19 @@ export abstract class GuestDevice<V extends DrivenVcpu> implements LguestDevice 
 
   kill(cause: string): void {
     this.vcpu.pending = { kind: "killed", death: this.vcpu.death(cause) }
+  }
+
+  /** What the virtual CPUs have in fields is a module's own. Between two reads they have nothing for the launcher. */
+  save(): State {
+    if (this.vcpus.some(({ pending }) => pending !== undefined))
+      throw new NotNow("the guest waits for its launcher, or is at its end")
+    return this.served
+  }
+
+  restore(state: State): void {
+    const vcpu = typeof state === "number" ? this.vcpus[state] : undefined
+    if (vcpu === undefined) throw new BadState("the guest has no such virtual CPU")
+    this.vcpu = vcpu
   }
 
   close(): void {

@@ -6,7 +6,9 @@ import { Chipset } from "../machine/chipset/index.ts"
 import type { GuestInspection } from "../machine/inspection.ts"
 import { Machine, type MachineShare } from "../machine/machine.ts"
 import { processorPins } from "../machine/pins.ts"
+import type { Parts } from "../machine/snapshot.ts"
 import { type HeapShare, SharedHeap } from "../machine/shared.ts"
+import type { ModuleView } from "./view.ts"
 
 /*
  * A PC with a host on it that has a module loaded, and room for guests: what both modules' `boot.ts` give, and the board
@@ -55,11 +57,15 @@ export interface Hosted {
   readonly guestBase: number
   /** The guest for a debugger. */
   readonly inspect: () => GuestInspection
+  /** What lies behind it, for the monitor. */
+  readonly view: () => ModuleView
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
   readonly shadowReport: () => ShadowReport
   readonly hypercallNames: ReadonlyArray<string | undefined>
   /** For other threads, once this one has made everything. */
   readonly share: () => HostedShare
+  /** What is neither in the memory nor in the heap. */
+  readonly parts: Parts
 }
 
 export interface HostBoard {

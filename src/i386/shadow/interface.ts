@@ -1,4 +1,5 @@
-import type { GuestFrames, PhysicalMemory } from "../../mmu4/interface.ts"
+import type { Saved } from "../../machine/snapshot.ts"
+import type { DescribedEntry, GuestFrames, PhysicalMemory } from "../../mmu4/interface.ts"
 
 /*
  * What the lguest module asks of an i386 shadow MMU. The words are those of src/mmu4/interface.ts: gva, gpa and hpa;
@@ -20,7 +21,7 @@ export const PF_PRESENT = 1
 export const PF_WRITE = 2
 export const PF_USER = 4
 
-export interface Shadow {
+export interface Shadow extends Saved {
   /** What pageFault and kernelPage said last. */
   readonly faultError: number
   readonly mmio: number
@@ -43,6 +44,11 @@ export interface Shadow {
   readonly directory: number
   /** For people: guest-physical address for `gva` by the guest's own tables, -1 for none. Nothing is changed by asking. */
   lookUp(gva: number): number
+  /** For people: the walks through the guest's tables (none in the linear view) and through the shadow. */
+  describe(gva: number): {
+    readonly guest: ReadonlyArray<DescribedEntry>
+    readonly shadow: ReadonlyArray<DescribedEntry>
+  }
   /** SET_PTE: the entry for `gva` in the tables at `pgd` has changed. */
   setPte(pgd: number, gva: number): Outcome
   /** SET_PGD: entry `index` of the top table at `pgd` has changed. */

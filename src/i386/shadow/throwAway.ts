@@ -1,5 +1,9 @@
+import { PAGING_2_LEVEL, PAGING_PAE } from "../../machine/pageTables.ts"
+import type { DescribedEntry } from "../../mmu4/interface.ts"
 import { SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
+import { describeWalks } from "./describe.ts"
 import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, type TableFormat } from "./format.ts"
+import { BadState, Fields, listOf, recordOf, type State, stateOf } from "../../machine/snapshot.ts"
 import {
   FIXED,
   GUEST_FAULT,
@@ -50,6 +54,14 @@ interface Root {
 const NO_MEMORY = "the host has no memory left for this guest's shadow page tables"
 
 const hex = (n: number) => `0x${n.toString(16)}`
+
+/** What lives from one fault to the next. The roots, and which of them is current, come on top. */
+const FIELDS = new Fields({ numbers: ["next", "kernelAddress"], flags: ["linear", "disturbed"] })
+const COUNTS = new Fields({
+  numbers: ["tables", "tablesMade", "roots", "newRoots", "rootsMade", "rootsEvicted", "exhausted"],
+})
+const FAULTS = new Fields({ numbers: ["fill", "dirty", "guest", "mmio", "kill"] })
+const ROOT = new Fields({ numbers: ["pgd", "cr3"], lists: ["frames"] })
 
 export class ThrowAwayShadow implements Shadow {
   faultError = 0
@@ -250,6 +262,16 @@ export class ThrowAwayShadow implements Shadow {
     return this.guest.walk(this.current.pgd, gva) === PRESENT ? this.guest.gfn * 4096 + (gva & 0xfff) : -1
   }
 
+  describe(gva: number): { guest: ReadonlyArray<DescribedEntry>; shadow: ReadonlyArray<DescribedEntry> } {
+    const { memory, frames } = this.config
+    const format = this.format.entryBytes === 8 ? PAGING_PAE : PAGING_2_LEVEL
+    const read = (hpa: number): number | undefined => (hpa < 0 ? undefined : memory.read32(hpa) >>> 0)
+    const guest = { format, root: this.current.pgd, read32: (gpa: number) => read(this.guest.hostAddress(gpa)) }
+    const shadow = { format, root: this.current.cr3, read32: read }
+    const map = { count: frames.count, first: frames.gfnToHfn(0) }
+    return describeWalks(this.linear ? undefined : guest, shadow, gva, map)
+  }
+
   // --------------------------------------------------------------------------------------------------- shadow tables
   /** Host-physical address of the spte for `gva`, with no table made for it: -1 if there is none. */
   private existing(root: Root, gva: number): number {
@@ -410,5 +432,27 @@ export class ThrowAwayShadow implements Shadow {
       root.pgd = NO_PGD
     }
     allocator.release(this.switcherTable >>> 12)
+  }
+
+  save(): State {
+    return {
+      ...FIELDS.save(this),
+      roots: this.roots.map((root) => ROOT.save(root)),
+      current: this.roots.indexOf(this.current),
+      counts: COUNTS.save(this.counts),
+      faults: FAULTS.save(this.counts.faults),
+    }
+  }
+
+  restore(state: State): void {
+    const { roots, current, counts, faults } = recordOf(state, "the shadow")
+    FIELDS.restore(this, state)
+    const saved = listOf(roots, "roots")
+    this.roots.forEach((root, i) => ROOT.restore(root, stateOf(saved[i], "a root")))
+    const root = typeof current === "number" ? this.roots[current] : undefined
+    if (root === undefined) throw new BadState("the current root is none of the roots")
+    this.current = root
+    COUNTS.restore(this.counts, stateOf(counts, "counts"))
+    FAULTS.restore(this.counts.faults, stateOf(faults, "faults"))
   }
 }

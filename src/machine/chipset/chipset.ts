@@ -16,6 +16,7 @@ import {
   RESET_PORT,
 } from "./power.ts"
 import { Uart16550 } from "./uart16550.ts"
+import { Fields, type State } from "../snapshot.ts"
 
 /** Interrupt lines as a PC wires them. */
 const IRQ_TIMER = 0
@@ -56,6 +57,9 @@ export interface ChipsetConfig {
   /** A timer may have been moved: whoever sleeps or runs until `nextEvent` asks again. */
   readonly rescheduled?: () => void
 }
+
+/** The APICs' state is in the heap. */
+const FIELDS = new Fields({ parts: ["pic", "pit", "com1", "cmos", "power"] })
 
 /** The devices of a PC's board, joined into the bus that the processors are plugged into. */
 export class Chipset implements Bus {
@@ -214,5 +218,13 @@ export class Chipset implements Bus {
     const vector = own >= 0 ? own : apic.takesExternal ? this.pic.acknowledge() : -1
     this.rescheduled() // the timer that it came from may strike again
     return vector
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -1,3 +1,5 @@
+import { Fields, type State } from "../snapshot.ts"
+
 /*
  * Motorola MC146818A real-time clock with its battery-backed memory, behind ports 0x70 (index; bit 7 masks NMIs) and 0x71.
  * The clock starts at a given second and then follows simulated time. Registers' numbers are the data sheet's table 1.
@@ -54,6 +56,12 @@ const daysOf = (year: number, month: number, day: number): number => {
   const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1
   return era * 146097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719468
 }
+
+const FIELDS = new Fields({
+  numbers: ["index", "base", "frozen", "flags", "synced"],
+  flags: ["nmiMasked", "level"],
+  arrays: ["memory"],
+})
 
 export class Cmos {
   /** The index register's bit 7: non-maskable interrupts are masked. */
@@ -295,5 +303,13 @@ export class Cmos {
         if (this.alarmMatches(this.base + s)) this.flags |= C_ALARM
     }
     this.update()
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -1,3 +1,5 @@
+import { Fields, type State } from "../snapshot.ts"
+
 /*
  * The interrupt controllers of a PC: two Intel 8259A (data sheet 231468), the slave's output on the master's input 2.
  *
@@ -32,6 +34,11 @@ const EXPECT_OCW1 = 0
 const EXPECT_ICW2 = 2
 const EXPECT_ICW3 = 3
 const EXPECT_ICW4 = 4
+
+const PIC_FIELDS = new Fields({
+  numbers: ["irr", "isr", "imr", "elcr", "vectorBase", "lines", "lowest", "expect", "icw1"],
+  flags: ["autoEoi", "rotateOnAutoEoi", "fullyNested", "specialMask", "readIsr", "poll"],
+})
 
 /** One 8259A. */
 export class Pic8259 {
@@ -195,6 +202,14 @@ export class Pic8259 {
     }
     return -1
   }
+
+  save(): State {
+    return PIC_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    PIC_FIELDS.restore(this, state)
+  }
 }
 
 const SLAVE_INPUT = 2
@@ -204,6 +219,8 @@ const ELCR_PORT = 0x4d0
 /** Inputs that the chipset keeps edge-triggered: timer, keyboard and cascade; RTC and the coprocessor. */
 const ELCR_MASTER = 0xf8
 const ELCR_SLAVE = 0xde
+
+const PAIR_FIELDS = new Fields({ flags: ["intr"], parts: ["master", "slave"] })
 
 /** The pair as a PC wires it: interrupt lines 0..15, one INTR output. */
 export class PicPair {
@@ -276,5 +293,13 @@ export class PicPair {
     if (intr === this.intr) return
     this.intr = intr
     this.onIntr(intr)
+  }
+
+  save(): State {
+    return PAIR_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    PAIR_FIELDS.restore(this, state)
   }
 }

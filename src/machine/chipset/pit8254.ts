@@ -1,3 +1,5 @@
+import { Fields, type State } from "../snapshot.ts"
+
 /*
  * Intel 8254 programmable interval timer (data sheet 231164): three 16-bit down-counters on a 1,193,182 Hz clock.
  *
@@ -33,6 +35,22 @@ const STATUS_NULL = 0x40
 const toBcd = (v: number): number =>
   (Math.floor(v / 1000) % 10) * 0x1000 + (Math.floor(v / 100) % 10) * 0x100 + (Math.floor(v / 10) % 10) * 16 + (v % 10)
 const fromBcd = (v: number): number => (v >> 12) * 1000 + ((v >> 8) & 15) * 100 + ((v >> 4) & 15) * 10 + (v & 15)
+
+const CHANNEL_FIELDS = new Fields({
+  numbers: [
+    "mode",
+    "count",
+    "access",
+    "origin",
+    "stopped",
+    "next",
+    "switchAt",
+    "lowByte",
+    "latchedCount",
+    "latchedStatus",
+  ],
+  flags: ["bcd", "gate", "triggered", "retriggered", "writeHigh", "readHigh"],
+})
 
 /** One counter. All times are input clocks. */
 export class PitChannel {
@@ -265,6 +283,14 @@ export class PitChannel {
     this.origin = clock + 1
     this.triggered = true
   }
+
+  save(): State {
+    return CHANNEL_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    CHANNEL_FIELDS.restore(this, state)
+  }
 }
 
 /** Port 0x61, what is left of the PC's 8255: gate and output of counter 2, the refresh toggle. */
@@ -281,6 +307,8 @@ const FIRMWARE_MODE = 0x36
 const PORT = 0x40
 const CONTROL_PORT = 0x43
 const SYSTEM_PORT = 0x61
+
+const PIT_FIELDS = new Fields({ numbers: ["speaker", "shown"], flags: ["level"], parts: ["channels"] })
 
 export class Pit8254 {
   readonly channels = [new PitChannel(), new PitChannel(), new PitChannel()]
@@ -363,5 +391,13 @@ export class Pit8254 {
     // Back where it was, after at least two edges: the pulse between must not be lost.
     if (level === this.level) this.show(!level)
     this.show(level)
+  }
+
+  save(): State {
+    return PIT_FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    PIT_FIELDS.restore(this, state)
   }
 }

@@ -1,3 +1,5 @@
+import { Fields, type State } from "../snapshot.ts"
+
 /*
  * Ways to end or restart a PC, and the few ports that kernels poke on their way: the 8042 keyboard controller (reset line,
  * A20), port 0x92, the reset control register 0xCF9, the power-off register 0x604, the diagnostic port 0x80.
@@ -39,6 +41,11 @@ export interface PowerEvents {
   powerOff(status: number): void
   reset(): void
 }
+
+const FIELDS = new Fields({
+  numbers: ["diagnostic", "resetControl", "configuration", "output", "expects"],
+  flags: ["outputFull"],
+})
 
 /** A keyboard controller with no keyboard: it is never busy, so nobody who polls it waits for ever. */
 export class Power {
@@ -133,5 +140,13 @@ export class Power {
     if (this.expects === WRITE_CONFIGURATION) this.configuration = value
     if (this.expects === WRITE_OUTPUT_PORT && !(value & OUTPUT_RESET)) this.events.reset()
     this.expects = 0 // any other byte is for a keyboard, and there is none
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

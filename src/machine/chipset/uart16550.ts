@@ -1,3 +1,5 @@
+import { Fields, type State } from "../snapshot.ts"
+
 /*
  * National PC16550D UART (data sheet TL/C/8652) with its FIFOs. The line is infinitely fast and never drops a
  * character: a byte written has been sent, and received bytes wait with the host until there is room.
@@ -50,6 +52,13 @@ const MSR_DCD = 0x80
 /** Receive trigger levels by FCR bits 7..6. */
 const TRIGGER = [1, 4, 8, 14]
 const FIFO_SIZE = 16
+
+const FIELDS = new Fields({
+  numbers: ["head", "filled", "ier", "lcr", "mcr", "scratch", "divisor", "trigger", "modem"],
+  flags: ["fifos", "overrun", "thrInterrupt", "level"],
+  arrays: ["fifo"],
+  lists: ["waiting"],
+})
 
 export class Uart16550 {
   private readonly irq: (level: boolean) => void
@@ -233,5 +242,13 @@ export class Uart16550 {
     // The ring indicator's delta tells of its trailing edge only.
     const delta = ((changed & ~MSR_RI) | (changed & MSR_RI & ~lines)) >> 4
     this.modem = lines | (this.modem & 0x0f) | delta
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

@@ -18,14 +18,8 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 /** `pae`: host and guest have page tables of three levels; as in Linux, a guest has those of its host. */
 export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): Hosted => {
   const { machine, chipset, heap } = hostBoard(config, HOST_BYTES)
-  const host = new HostI386(
-    machine,
-    heap,
-    new PicClock(chipset),
-    config.log,
-    HOST_BYTES,
-    config.pae === true ? pae : twoLevel,
-  )
+  const clock = new PicClock(chipset)
+  const host = new HostI386(machine, heap, clock, config.log, HOST_BYTES, config.pae === true ? pae : twoLevel)
   host.startProcess()
   const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
     new LguestI386Device(host, {
@@ -40,6 +34,11 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
   // By level of the hardware's: page tables, directories, and with PAE the table above them.
   const upper = (roots: number): Record<string, number> =>
     config.pae === true ? { 2: 4 * roots, 3: roots } : { 2: roots }
+  const shadowReport = () => ({
+    faults: { ...counts.faults },
+    pages: { 1: counts.tablesMade, ...upper(counts.roots) },
+    pagesAlive: { 1: counts.tables, ...upper(counts.roots) },
+  })
   return {
     machine,
     kernel: host.kernel,
@@ -47,12 +46,10 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     open,
     guestBase: HOST_BYTES,
     inspect: () => device.inspect(),
-    shadowReport: () => ({
-      faults: { ...counts.faults },
-      pages: { 1: counts.tablesMade, ...upper(counts.roots) },
-      pagesAlive: { 1: counts.tables, ...upper(counts.roots) },
-    }),
+    view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
+    shadowReport,
     hypercallNames: HYPERCALL_NAMES,
     share: () => ({ machine: machine.share(), heap: heap.share }),
+    parts: { chipset, clock, kernel: host.kernel, device },
   }
 }

@@ -3,6 +3,7 @@ import { GuestIdt } from "../../i386/idt.ts"
 import { GuestGdt } from "../../i386/segments.ts"
 import { type Shadow, ThrowAwayShadow } from "../../i386/shadow/index.ts"
 import { LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
+import { Fields, type State } from "../../machine/snapshot.ts"
 
 /*
  * What belongs to a guest as a whole: its memory, its page tables' shadows, its descriptors.
@@ -23,6 +24,8 @@ export interface GuestConfig {
 
 const D = LGUEST_DATA.fields
 const NS_PER_SECOND = 1_000_000_000
+
+const FIELDS = new Fields({ parts: ["gdt", "idt", "shadow"] })
 
 export class Guest {
   readonly base: number
@@ -56,5 +59,13 @@ export class Guest {
     const seconds = Math.floor((this.startNs + now) / NS_PER_SECOND)
     ram.write32(data + D.timeSec.offset, seconds >>> 0)
     ram.write32(data + D.timeNsec.offset, Math.floor(this.startNs + now - seconds * NS_PER_SECOND))
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

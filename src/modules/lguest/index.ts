@@ -3,11 +3,13 @@ import type { HostI386, VcpuPages } from "../../i386/host.ts"
 import { REGS } from "../../i386/layout.ts"
 import type { GuestInspection } from "../../machine/inspection.ts"
 import { RSI } from "../../machine/processor.ts"
+import { recordOf, type State, stateOf } from "../../machine/snapshot.ts"
 import { GUEST_KERNEL_CS, GUEST_KERNEL_DS } from "../../paravirt_ops/lguest.ts"
 import { GuestDevice } from "../device.ts"
 import { Guest, type GuestConfig } from "./guest.ts"
 import { inspectLguest } from "./inspect.ts"
 import { sanitizedFlags } from "./interrupts.ts"
+import { viewLguest } from "./view.ts"
 import { VirtualCpu } from "./virtualCpu.ts"
 
 const R = REGS.fields
@@ -63,6 +65,28 @@ export class LguestI386Device extends GuestDevice<VirtualCpu> {
   /** The guest for a debugger. */
   inspect(): GuestInspection {
     return inspectLguest(this.guest, this.vcpu)
+  }
+
+  /** The guest for the monitor. */
+  view() {
+    return viewLguest(this.host, this.guest, this.vcpu, this.pages)
+  }
+
+  override save(): State {
+    return {
+      device: super.save(),
+      guest: this.guest.save(),
+      vcpu: this.vcpu.save(),
+      copied: this.host.guestTables.copied(this.guest.gdt),
+    }
+  }
+
+  override restore(state: State): void {
+    const { device, guest, vcpu, copied } = recordOf(state, "the guest")
+    super.restore(stateOf(device, "device"))
+    this.guest.restore(stateOf(guest, "guest"))
+    this.vcpu.restore(stateOf(vcpu, "vcpu"))
+    this.host.guestTables.assume(copied === true ? this.guest.gdt : undefined)
   }
 
   protected override release(): void {

@@ -11,6 +11,7 @@ import type { Guest } from "./guest.ts"
 import { hypercall } from "./hypercalls.ts"
 import { isPortAccess } from "./instruction.ts"
 import { deliver, deliverInterrupts } from "./interrupts.ts"
+import { Fields, type State } from "../../machine/snapshot.ts"
 
 const D = LGUEST_DATA.fields
 
@@ -26,6 +27,22 @@ const FIRST_HARDWARE_VECTOR = 32
 const HYPERCALL_LENGTH = 2
 /** RDTSC counts simulated nanoseconds. */
 const TSC_KHZ = 1_000_000
+
+/** What lives from one gate to the next; a frame that is being pushed does not. */
+const FIELDS = new Fields({
+  numbers: [
+    "data",
+    "stackSegment",
+    "stackPointer",
+    "stackPages",
+    "unpinned",
+    "noirqIret",
+    "pendingInterrupts",
+    "nextAsync",
+    "past",
+  ],
+  flags: ["pinned", "halted", "taskSwitched"],
+})
 
 /*
  * The virtual CPU of an lguest guest: what the module does at the two gates of its task. `prepare` makes registers, shadow
@@ -375,5 +392,13 @@ export class VirtualCpu implements VcpuRunner {
   advance(length: number): void {
     const { registers: r } = this
     r.eip = (r.eip + length) >>> 0
+  }
+
+  save(): State {
+    return FIELDS.save(this)
+  }
+
+  restore(state: State): void {
+    FIELDS.restore(this, state)
   }
 }

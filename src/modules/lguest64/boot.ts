@@ -29,6 +29,11 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, affinity, shadowLimit })
   const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow
+  const shadowReport = () => ({
+    faults: { ...stats.shadowFaults },
+    pages: byLevel(stats.allocated),
+    pagesAlive: byLevel(stats.alive),
+  })
   return {
     machine,
     kernel: host.kernel,
@@ -36,12 +41,10 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     open,
     guestBase: HOST_BYTES,
     inspect: () => device.inspect(),
-    shadowReport: () => ({
-      faults: { ...stats.shadowFaults },
-      pages: byLevel(stats.allocated),
-      pagesAlive: byLevel(stats.alive),
-    }),
+    view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
+    shadowReport,
     hypercallNames: HYPERCALL_NAMES,
     share: () => ({ machine: machine.share(), heap: heap.share }),
+    parts: { chipset, kernel: host.kernel, device },
   }
 }
