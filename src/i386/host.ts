@@ -114,6 +114,11 @@ export class HostI386 {
     this.boot()
   }
 
+  /** Physical address of what this processor finds at %fs:0. */
+  get perCpuPa(): number {
+    return this.cpuPa + L.CPU_PERCPU
+  }
+
   /** Virtual address of this processor's two pages. */
   private get pages(): number {
     return L.SWITCHER_PAGES_ADDR

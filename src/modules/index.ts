@@ -8,6 +8,7 @@ import type { Hosted, HostedConfig } from "./hosted.ts"
  * Loading is literal: a module that no guest asks for is never read.
  */
 export type { Hosted, HostedConfig, HostedShape, HostedShare } from "./hosted.ts"
+export type { Area, Handler, ModuleView, VcpuView, Walks } from "./view.ts"
 
 /** Which module, and what its host needs to know. */
 export type ModuleChoice =

@@ -108,6 +108,11 @@ export class HostX86_64 {
     return this.pages.subarray(at, at + L.CPU_USED)
   }
 
+  /** Physical address of a processor's PDA. */
+  pdaOf(cpu: number): number {
+    return this.pagesOf(cpu)[L.CPU_PDA]!
+  }
+
   /** Address of a symbol of the host's text. */
   symbol(name: keyof typeof symbols): bigint {
     return fixed(L.TEXT_OFFSET + symbols[name])

@@ -304,6 +304,23 @@ export const COUNT_VECTOR = 0x800;
 /** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
 export const STATE_SIZE = 0x1000;
 export const TLB_AREA = 0x1000;
+/** Entries of each half (supervisor, then user), and bytes of one. What they mean is in tlb.ts. */
+export const TLB_ENTRIES = 1024;
+export const TLB_ENTRY_SIZE = 32;
+/** u64 each: the page's linear address, with the generation in the low 12 bits; 0: not for this kind of access. */
+export const TLB_TAG_READ = 0;
+export const TLB_TAG_WRITE = 8;
+export const TLB_TAG_EXECUTE = 16;
+/** u32: WebAssembly address of the page minus the low 32 bits of its linear address. */
+export const TLB_ADDEND = 24;
+/** u32: TLB_F_*, and the global generation in the upper half. */
+export const TLB_FLAGS = 28;
+export const TLB_F_GLOBAL = 1;
+export const TLB_F_WRITE = 2;
+export const TLB_F_EXECUTE = 4;
+export const TLB_F_LARGE = 8;
+export const TLB_GLOBAL_SHIFT = 16;
+export const TLB_GENERATION_MASK = 0xfff;
 export const DECODE_AREA = 0x00040000;
 
 /** The debugger's tables. Breakpoints: u64 linear address each. */

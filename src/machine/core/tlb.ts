@@ -18,9 +18,22 @@ import {
   META_VERSION_STEP,
   MSR_APIC_BASE,
   SEG_SS,
+  TLB_ADDEND,
   TLB_AREA,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_FLAGS,
+  TLB_F_EXECUTE,
+  TLB_F_GLOBAL,
+  TLB_F_LARGE,
+  TLB_F_WRITE,
   TLB_GENERATION,
+  TLB_GENERATION_MASK,
   TLB_GLOBAL_GENERATION,
+  TLB_GLOBAL_SHIFT,
+  TLB_TAG_EXECUTE,
+  TLB_TAG_READ,
+  TLB_TAG_WRITE,
 } from "./state";
 import { PF_FETCH, PF_USER, PF_WRITE, V_GP, V_SS } from "./arch";
 import { raise, raisePageFault } from "./fault";
@@ -53,8 +66,8 @@ import {
 
 /** A 4 KiB page's worth of tag. */
 export const PAGE_MASK: u64 = 0xfffffffffffff000;
-const ENTRIES: u32 = 1024;
-const ENTRY_SIZE: u32 = 32;
+const ENTRIES: u32 = TLB_ENTRIES;
+const ENTRY_SIZE: u32 = TLB_ENTRY_SIZE;
 const HALF: u32 = ENTRIES * ENTRY_SIZE;
 /** (linear >> 7) & SLOT: offset of a page's entry in a half. */
 export const SLOT: u32 = HALF - ENTRY_SIZE;
@@ -63,22 +76,22 @@ export const TLB_USER: u32 = TLB_AREA + HALF;
 export const TLB_VOID: u32 = TLB_AREA + 2 * HALF;
 
 /** u64 each. */
-export const TAG_READ: u32 = 0;
-export const TAG_WRITE: u32 = 8;
-export const TAG_EXECUTE: u32 = 16;
+export const TAG_READ: u32 = TLB_TAG_READ;
+export const TAG_WRITE: u32 = TLB_TAG_WRITE;
+export const TAG_EXECUTE: u32 = TLB_TAG_EXECUTE;
 /** u32: WebAssembly address of the page minus the low 32 bits of its linear address. */
-export const ADDEND: u32 = 24;
+export const ADDEND: u32 = TLB_ADDEND;
 /** u32: F_*, and the global generation in the upper half. */
-export const FLAGS: u32 = 28;
+export const FLAGS: u32 = TLB_FLAGS;
 
-const F_GLOBAL: u32 = 1;
+const F_GLOBAL: u32 = TLB_F_GLOBAL;
 /** Writing is allowed and D is set (yet there is no write tag while the page holds decoded code). */
-const F_WRITE: u32 = 2;
-const F_EXECUTE: u32 = 4;
+const F_WRITE: u32 = TLB_F_WRITE;
+const F_EXECUTE: u32 = TLB_F_EXECUTE;
 /** A fragment of a page larger than 4 KiB. */
-const F_LARGE: u32 = 8;
-const GLOBAL_SHIFT: u32 = 16;
-const GENERATION_MASK: u64 = 0xfff;
+const F_LARGE: u32 = TLB_F_LARGE;
+const GLOBAL_SHIFT: u32 = TLB_GLOBAL_SHIFT;
+const GENERATION_MASK: u64 = TLB_GENERATION_MASK;
 
 /** Physical address of the last access that translateAccess() found to be no memory. */
 export let mmioPhysical: u64 = 0;

@@ -7,6 +7,7 @@ import type { SharedHeap } from "../../machine/shared.ts"
 import { GuestDevice } from "../device.ts"
 import { Guest64, type Guest64Config } from "./guest.ts"
 import { inspectLguest64 } from "./inspect.ts"
+import { viewLguest64 } from "./view.ts"
 import { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -67,6 +68,11 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
   /** The guest for a debugger. */
   inspect(): GuestInspection {
     return inspectLguest64(this.guest, this.vcpus)
+  }
+
+  /** The guest for the monitor. */
+  view() {
+    return viewLguest64(this.host, this.guest, this.pages)
   }
 
   protected override release(): void {
