@@ -1,5 +1,6 @@
 /*
- * The event log behind `-d`. A category that is off costs its caller one comparison: `if (log.switch) log.line(…)`.
+ * The event log behind `-d`. Where it is off, and no trace is asked for, an event costs its place one comparison:
+ * `if (kernel.observed) …`.
  */
 export const LOG_CATEGORIES = ["int", "mmu", "hcall", "switch"] as const
 export type LogCategory = (typeof LOG_CATEGORIES)[number]
@@ -23,6 +24,11 @@ export class EventLog {
     this.switch = categories.has("switch")
     this.sink = sink
     this.disassembler = disassembler
+  }
+
+  /** Whether it wants anything. */
+  get any(): boolean {
+    return this.int || this.mmu || this.hcall || this.switch
   }
 
   /** The instruction that starts with `bytes`, for a line. */

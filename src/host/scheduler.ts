@@ -1,6 +1,7 @@
 import { Mutex, type SharedHeap } from "../machine/shared.ts"
 import type { CpuTable, HostCpu } from "./cpus.ts"
 import { NONE, type TaskTable } from "./task.ts"
+import type { HostTrace } from "./trace.ts"
 
 /*
  * Which task runs on which processor. How a task is switched to is machine code; this is the decision, and who drives the
@@ -23,6 +24,7 @@ export class Scheduler {
   private readonly cpus: ReadonlyArray<HostCpu>
   private readonly table: CpuTable
   private readonly requestReschedule: (cpu: number) => void
+  private readonly trace: HostTrace | undefined
   private readonly lock: Mutex
   /** Processor that a thread drives, or NONE. */
   readonly threadCpu: Int32Array
@@ -37,11 +39,13 @@ export class Scheduler {
     table: CpuTable,
     cpus: ReadonlyArray<HostCpu>,
     requestReschedule: (cpu: number) => void,
+    trace?: HostTrace,
   ) {
     this.tasks = tasks
     this.table = table
     this.cpus = cpus
     this.requestReschedule = requestReschedule
+    this.trace = trace
     this.lock = new Mutex(heap)
     this.threadCpu = heap.i32(MAX_THREADS)
     this.threadWake = heap.i32(MAX_THREADS)
@@ -141,15 +145,22 @@ export class Scheduler {
    */
   handOver(cpu: number): boolean {
     const { tasks, table } = this
+    if (!this.isOthers(cpu)) return false
     const current = table.current[cpu]!
     const before = table.executor[cpu]!
-    if (current === table.idle[cpu] || tasks.thread[current] === before) return false
     this.lock.lock()
     this.threadCpu[before] = NONE
     table.executor[cpu] = tasks.thread[current]!
     this.lock.unlock()
     this.announce(cpu)
     return true
+  }
+
+  /** Whether the task that runs on a processor is another thread's than the one that drives it. */
+  isOthers(cpu: number): boolean {
+    const { table } = this
+    const current = table.current[cpu]!
+    return current !== table.idle[cpu] && this.tasks.thread[current] !== table.executor[cpu]
   }
 
   /** The processor that a thread is to drive, or NONE. */
@@ -178,11 +189,17 @@ export class Scheduler {
     this.lock.unlock()
   }
 
+  /** A processor gets an interrupt that tells it to look up. */
+  kick(cpu: number): void {
+    if (this.trace?.on === true) this.trace.kick(cpu)
+    this.cpus[cpu]!.clock.kick()
+  }
+
   /** The processor on which a task is, gets an interrupt: it may be in its guest, for as long as nothing interrupts it. */
   kickTask(pid: number): void {
     this.lock.lock()
     const cpu = this.tasks.onCpu[pid]!
-    if (cpu !== NONE) this.cpus[cpu]!.clock.kick()
+    if (cpu !== NONE) this.kick(cpu)
     this.lock.unlock()
   }
 
@@ -201,7 +218,7 @@ export class Scheduler {
     } else if (preempt) chosen = this.busyFor(pid)
     if (chosen === NONE) return
     this.requestReschedule(chosen)
-    this.cpus[chosen]!.clock.kick()
+    this.kick(chosen)
     if (this.threaded) this.announce(chosen)
   }
 

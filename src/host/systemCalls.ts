@@ -17,6 +17,7 @@ const ENOSYS = 38
 export const systemCall = (kernel: HostKernel, is: SystemCallNumbers, number: number, argument: number): number => {
   const { current } = kernel
   kernel.statistics.hostSystemCalls++
+  if (kernel.observed && kernel.trace.on) kernel.trace.hostSystemCall(number)
   switch (number) {
     case is.getpid:
       return current.pid

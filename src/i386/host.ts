@@ -7,6 +7,7 @@ import type { SharedHeap } from "../machine/shared.ts"
 import { machineCode } from "../host/machineCode.ts"
 import { systemCall } from "../host/systemCalls.ts"
 import type { Task, TaskKind, VcpuRunner } from "../host/task.ts"
+import type { TraceBuffers } from "../host/trace.ts"
 import {
   CPL,
   CR0,
@@ -36,6 +37,7 @@ import * as L from "./layout.ts"
 import { entryAddress, HostPageTables, takeFrame, writeEntry } from "./pageTables.ts"
 import { PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
+import { KICK_LINE } from "./picClock.ts"
 import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./shadow/format.ts"
 import { pae, type TableFormat } from "./shadow/index.ts"
 import { code as switcherCode } from "./switcher_32.gen.ts"
@@ -76,7 +78,15 @@ export class HostI386 {
   readonly guestTables: GuestTables
 
   /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
-  constructor(machine: Machine, heap: SharedHeap, clock: HostClock, log: EventLog, end: number, format: TableFormat) {
+  constructor(
+    machine: Machine,
+    heap: SharedHeap,
+    clock: HostClock,
+    log: EventLog,
+    end: number,
+    format: TableFormat,
+    trace?: TraceBuffers,
+  ) {
     const { ram } = machine
     if (end > L.DIRECT_MAP_LIMIT) throw new RangeError("the i386 host can map no more than 896 MiB of its own")
     this.machine = machine
@@ -106,6 +116,7 @@ export class HostI386 {
       gates,
       clocks: [clock],
       log,
+      trace,
       seed: 0,
       requestReschedule: () => ram.write32(needResched, 1),
     })
@@ -298,6 +309,7 @@ export class HostI386 {
     const { kernel } = this
     const vector = kernel.ram.read32(this.frame() + L.FRAME.fields.vector.offset)
     kernel.statistics.hostInterrupts++
+    if (kernel.observed && kernel.trace.on) kernel.trace.interrupt(vector, vector === L.PIC_VECTOR + KICK_LINE)
     if (vector < L.PIC_VECTOR || vector === L.SPURIOUS_MASTER || vector === L.SPURIOUS_SLAVE) return
     kernel.cpu.clock.acknowledge()
     if (vector === L.PIC_VECTOR) kernel.timerInterrupt()

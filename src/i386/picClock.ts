@@ -27,7 +27,7 @@ const ONE_SHOT = 0x30
 const LONGEST = 0xffff
 
 /** A line that the host raises itself, in place of the interrupt of a device that has something for a sleeping guest. */
-const KICK_LINE = 5
+export const KICK_LINE = 5
 const OPEN_LINES = (1 << 0) | (1 << KICK_LINE)
 
 const FIELDS = new Fields({ numbers: ["next"] })

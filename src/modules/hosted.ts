@@ -2,6 +2,7 @@ import type { LguestDevice } from "../host/devLguest.ts"
 import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { ShadowReport } from "../host/statistics.ts"
+import { TraceBuffers } from "../host/trace.ts"
 import { Chipset } from "../machine/chipset/index.ts"
 import type { GuestInspection } from "../machine/inspection.ts"
 import { Machine, type MachineShare } from "../machine/machine.ts"
@@ -28,12 +29,16 @@ export interface HostedShape {
   readonly affinity?: ReadonlyArray<number>
   /** Of the turns that several processors take in one thread. */
   readonly seed?: number
+  /** Records of a trace that each processor has room for; 0, the default: no trace. */
+  readonly traceRecords?: number
 }
 
 /** A PC that another thread has made; it may be posted to a worker. */
 export interface HostedShare {
   readonly machine: MachineShare
   readonly heap: HeapShare
+  /** Buffers of the trace, if there is one. */
+  readonly trace?: HeapShare | undefined
 }
 
 export interface HostedConfig extends HostedShape {
@@ -72,6 +77,7 @@ export interface HostBoard {
   readonly machine: Machine
   readonly chipset: Chipset
   readonly heap: SharedHeap
+  readonly trace: TraceBuffers | undefined
 }
 
 /** Memory and processors on a board whose power switch and serial port lead nowhere: a host needs neither. */
@@ -79,6 +85,8 @@ export const hostBoard = (config: HostedConfig, hostBytes: number): HostBoard =>
   const { share } = config
   const processors = config.processors ?? 1
   const heap = share === undefined ? SharedHeap.create() : SharedHeap.attach(share.heap)
+  const { traceRecords = 0 } = config
+  const trace = traceRecords === 0 ? undefined : new TraceBuffers(processors, traceRecords, share?.trace)
   const chipset: Chipset = new Chipset({
     heap,
     processors,
@@ -93,5 +101,5 @@ export const hostBoard = (config: HostedConfig, hostBytes: number): HostBoard =>
     share === undefined
       ? Machine.create({ core: config.core, ramBytes: hostBytes + config.guestBytes, processors, bus: chipset })
       : Machine.attach(share.machine, chipset)
-  return { machine, chipset, heap }
+  return { machine, chipset, heap, trace }
 }

@@ -11,6 +11,7 @@ import { HostKernel, HostPanic } from "../kernel.ts"
 import { machineCode } from "../machineCode.ts"
 import { systemCall } from "../systemCalls.ts"
 import { MAX_TASKS, NONE, type Task, type TaskKind, type VcpuRunner } from "../task.ts"
+import type { TraceBuffers } from "../trace.ts"
 import {
   descriptorAddress,
   fixed,
@@ -40,6 +41,7 @@ export interface HostX86_64Parts {
   /** One for each processor. */
   readonly clocks: ReadonlyArray<HostClock>
   readonly log: EventLog
+  readonly trace?: TraceBuffers | undefined
   /** Physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
   readonly end: number
   readonly seed: number
@@ -74,7 +76,7 @@ export class HostX86_64 {
   /** Pairs of pages that no virtual CPU has. */
   private readonly vcpuSlots = Array.from({ length: L.VCPU_SLOTS }, (_, i) => L.VCPU_SLOTS - 1 - i)
 
-  constructor({ machine, heap, clocks, log, end, seed }: HostX86_64Parts) {
+  constructor({ machine, heap, clocks, log, trace, end, seed }: HostX86_64Parts) {
     const { ram } = machine
     if (clocks.length > L.MAX_CPUS) throw new RangeError(`the x86_64 host has room for ${L.MAX_CPUS} processors`)
     this.machine = machine
@@ -92,6 +94,7 @@ export class HostX86_64 {
       gates,
       clocks,
       log,
+      trace,
       seed,
       requestReschedule: (cpu) => ram.write32(this.pagesOf(cpu)[L.CPU_PDA]! + PDA.fields.needResched.offset, 1),
     })
@@ -307,6 +310,7 @@ export class HostX86_64 {
     kernel.statistics.hostInterrupts++
     if ((kernel.ram.read32(frame + F.cs.offset) & 3) !== 0) kernel.statistics.vcpuNull++
     const vector = kernel.ram.read32(frame + F.vector.offset)
+    if (kernel.observed && kernel.trace.on) kernel.trace.interrupt(vector, vector === L.RESCHEDULE_VECTOR)
     if (vector === L.SPURIOUS_VECTOR) return
     kernel.cpu.clock.acknowledge()
     if (vector === L.TIMER_VECTOR) kernel.timerInterrupt()

@@ -17,9 +17,9 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 
 /** `pae`: host and guest have page tables of three levels; as in Linux, a guest has those of its host. */
 export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): Hosted => {
-  const { machine, chipset, heap } = hostBoard(config, HOST_BYTES)
+  const { machine, chipset, heap, trace } = hostBoard(config, HOST_BYTES)
   const clock = new PicClock(chipset)
-  const host = new HostI386(machine, heap, clock, config.log, HOST_BYTES, config.pae === true ? pae : twoLevel)
+  const host = new HostI386(machine, heap, clock, config.log, HOST_BYTES, config.pae === true ? pae : twoLevel, trace)
   host.startProcess()
   const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
     new LguestI386Device(host, {
@@ -49,7 +49,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,
     hypercallNames: HYPERCALL_NAMES,
-    share: () => ({ machine: machine.share(), heap: heap.share }),
+    share: () => ({ machine: machine.share(), heap: heap.share, trace: trace?.share }),
     parts: { chipset, clock, kernel: host.kernel, device },
   }
 }

@@ -18,6 +18,7 @@ import {
 } from "../../paravirt_ops/lguest.ts"
 import { kill } from "../death.ts"
 import { guestMessage } from "../message.ts"
+import * as observe from "./observe.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
 /*
@@ -150,10 +151,7 @@ const perform = (v: VirtualCpu, number: number, a: Uint32Array): void => {
   if (f === undefined) return kill(`hypercall ${number}, which does not exist`)
   const { kernel } = v.host
   kernel.statistics.hypercalls[number]!++
-  if (kernel.log.hcall) {
-    const text = `${HYPERCALL_NAMES[number]} ${hex(a[0]!)} ${hex(a[1]!)} ${hex(a[2]!)} at ${v.registers.eipText()}`
-    kernel.log.line(kernel.now, "hcall", text)
-  }
+  if (kernel.observed) observe.hypercall(v, number, HYPERCALL_NAMES[number], a)
   f(v, a)
 }
 

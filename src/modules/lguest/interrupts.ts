@@ -1,5 +1,6 @@
 import { FIRST_EXTERNAL_VECTOR, GUEST_KERNEL_CS, GUEST_PL, LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
 import { kill } from "../death.ts"
+import * as observe from "./observe.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
 /*
@@ -104,7 +105,7 @@ export const deliverInterrupts = (v: VirtualCpu): void => {
     v.pendingInterrupts &= ~(1 << irq)
     const { kernel } = v.host
     kernel.statistics.injectedInterrupts++
-    if (kernel.log.int) kernel.log.line(kernel.now, "int", `inject irq ${irq} at ${v.registers.eipText()}`)
+    if (kernel.observed) observe.inject(v, irq)
     if (isAtIret(v)) takeFrameOver(v)
     else pushFrame(v, false, 0)
     enterHandler(v, vector)

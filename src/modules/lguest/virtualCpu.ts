@@ -9,6 +9,7 @@ import { GUEST_PL, IRQ_TIMER, LGUEST_DATA, LGUEST_TRAP_ENTRY, SWITCHER_ADDR } fr
 import { GuestKill, kill } from "../death.ts"
 import type { Guest } from "./guest.ts"
 import { hypercall } from "./hypercalls.ts"
+import * as observe from "./observe.ts"
 import { isPortAccess } from "./instruction.ts"
 import { deliver, deliverInterrupts } from "./interrupts.ts"
 import { Fields, type State } from "../../machine/snapshot.ts"
@@ -111,17 +112,14 @@ export class VirtualCpu implements VcpuRunner {
     if (this.pendingInterrupts !== 0) deliverInterrupts(this)
     if (this.halted) return this.sleep()
     const { guest, host, registers } = this
-    const { ram, log } = host.kernel
+    const { ram } = host.kernel
     if (this.stackSegment !== 0) this.keepStackMapped()
     host.guestTables.load(guest.gdt, guest.idt, this.stackSegment, this.stackPointer)
     registers.trapNumber = TRAP_IN_SWITCHER
     const root = guest.shadow.root()
     ram.write32(this.descriptor + VCPU.fields.root.offset, root)
     ram.write32(this.descriptor + VCPU.fields.taskSwitched.offset, this.taskSwitched ? 1 : 0)
-    if (log.switch) {
-      const where = `ring ${registers.cs & 3} at ${registers.eipText()}`
-      log.line(host.kernel.now, "switch", `enter ${where} root 0x${root.toString(16)}`)
-    }
+    if (host.kernel.observed) observe.enter(this, root)
     return true
   }
 
@@ -146,8 +144,8 @@ export class VirtualCpu implements VcpuRunner {
 
   private handle(vector: number): void {
     const { registers: r, guest, host } = this
-    const { statistics, log } = host.kernel
-    if (log.switch) log.line(host.kernel.now, "switch", `leave by vector ${vector}`)
+    const { statistics, observed } = host.kernel
+    if (observed) observe.leave(this, vector)
     if (vector === TRAP_IN_SWITCHER || vector === TRAP_IN_IRET)
       kill(`segment registers that cannot be loaded (cs 0x${r.cs.toString(16)}, ss 0x${r.ss.toString(16)})`)
     if (vector >= FIRST_HARDWARE_VECTOR) {
@@ -157,11 +155,7 @@ export class VirtualCpu implements VcpuRunner {
     }
     if (vector === NMI) return
     statistics.guestTraps[vector]!++
-    if (log.int) {
-      const where = `at ${r.eipText()} ring ${r.cs & 3}`
-      const code = log.instruction(this.instruction(), 32, r.eipText())
-      log.line(host.kernel.now, "int", `vector ${vector} error 0x${r.errorCode.toString(16)} ${where}: ${code}`)
-    }
+    if (observed) observe.trap(this, vector)
     switch (vector) {
       case LGUEST_TRAP_ENTRY:
         this.past = HYPERCALL_LENGTH
@@ -191,7 +185,9 @@ export class VirtualCpu implements VcpuRunner {
 
   /** A system call through an interrupt gate, which cannot go directly. */
   private systemCall(vector: number): void {
-    this.host.kernel.statistics.reflectedSystemCalls++
+    const { kernel } = this.host
+    kernel.statistics.reflectedSystemCalls++
+    if (kernel.observed) observe.systemCall(this)
     deliver(this, vector, false, 0)
   }
 
@@ -209,8 +205,11 @@ export class VirtualCpu implements VcpuRunner {
 
   /** Gives the launcher something to do; the guest stops until it has. */
   leave(pending: Pending): void {
+    const { kernel } = this.host
     this.pending = pending
-    this.host.kernel.asked = true
+    kernel.asked = true
+    if (kernel.observed && kernel.trace.on)
+      kernel.trace.pending(pending.kind, pending.kind === "io" ? pending.address : 0)
   }
 
   // ------------------------------------------------------------------------------------------------------ the events
@@ -221,15 +220,12 @@ export class VirtualCpu implements VcpuRunner {
 
   private pageFault(): void {
     const { kernel } = this.host
-    const { ram, log } = kernel
+    const { ram } = kernel
     const { shadow } = this.guest
     const address = ram.read32(this.descriptor + VCPU.fields.cr2.offset)
     const error = this.registers.errorCode
     const outcome = shadow.pageFault(address, error)
-    if (log.mmu) {
-      const what = ["fixed", "the guest's", "mmio", "kill"][outcome]
-      log.line(kernel.now, "mmu", `fault at 0x${address.toString(16)} error 0x${error.toString(16)}: ${what}`)
-    }
+    if (kernel.observed) observe.fault(this, outcome, error, address)
     switch (outcome) {
       case FIXED:
         return

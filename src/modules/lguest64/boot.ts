@@ -20,9 +20,17 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 const VECTORS = { timer: TIMER_VECTOR, reschedule: RESCHEDULE_VECTOR, spurious: SPURIOUS_VECTOR }
 
 export const bootLguest64 = (config: HostedConfig): Hosted => {
-  const { machine, chipset, heap } = hostBoard(config, HOST_BYTES)
+  const { machine, chipset, heap, trace } = hostBoard(config, HOST_BYTES)
   const clocks = Array.from({ length: config.processors ?? 1 }, (_, cpu) => new ApicClock(heap, chipset, cpu, VECTORS))
-  const host = new HostX86_64({ machine, heap, clocks, log: config.log, end: HOST_BYTES, seed: config.seed ?? 0 })
+  const host = new HostX86_64({
+    machine,
+    heap,
+    clocks,
+    log: config.log,
+    trace,
+    end: HOST_BYTES,
+    seed: config.seed ?? 0,
+  })
   if (heap.fresh) host.startProcess()
   const { startMs, vcpus = 1, affinity = [] } = config
   const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
@@ -44,7 +52,7 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,
     hypercallNames: HYPERCALL_NAMES,
-    share: () => ({ machine: machine.share(), heap: heap.share }),
+    share: () => ({ machine: machine.share(), heap: heap.share, trace: trace?.share }),
     parts: { chipset, kernel: host.kernel, device },
   }
 }

@@ -23,6 +23,7 @@ import { kill } from "../death.ts"
 import { guestMessage } from "../message.ts"
 import { GuestIdt } from "./idt.ts"
 import { FLAG_IF, waiting } from "./interrupts.ts"
+import * as observe from "./observe.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -208,6 +209,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
       if (((mask >>> i) & 1) === 0) continue
       const vcpu = vcpus[i]
       if (vcpu?.up !== true) return kill(`SEND_IPI to virtual CPU ${i}, which is not up`)
+      if (v.host.kernel.observed) observe.ipi(v, vcpu)
       vcpu.interrupt(IRQ_IPI)
     }
     if (a.hi[0] !== 0) kill(`SEND_IPI to ${a.hex(0)}: there are no such virtual CPUs`)
@@ -221,16 +223,12 @@ const byNumber: ReadonlyArray<HypercallFunction | undefined> = HYPERCALL_NAMES.m
 /** Offsets of the five arguments' registers in the state page: %rdi, %rsi, %rdx, %r10, %r8. */
 const ARGUMENT = [STATE.rdi.offset, STATE.rsi.offset, STATE.rdx.offset, STATE.r10.offset, STATE.r8.offset] as const
 
-const perform = (v: VirtualCpu64, number: number): void => {
+const perform = (v: VirtualCpu64, number: number, asynchronous: boolean): void => {
   const f = number < byNumber.length ? byNumber[number] : undefined
   if (f === undefined) return kill(`hypercall ${number}, which does not exist`)
   const { kernel } = v.host
   kernel.statistics.hypercalls[number]!++
-  if (kernel.log.hcall) {
-    const a = v.args
-    const text = `${v.label}${HYPERCALL_NAMES[number]} ${a.hex(0)} ${a.hex(1)} ${a.hex(2)} at ${v.registers.ripText()}`
-    kernel.log.line(kernel.now, "hcall", text)
-  }
+  if (kernel.observed) observe.hypercall(v, number, HYPERCALL_NAMES[number], asynchronous)
   f(v, v.args)
 }
 
@@ -255,7 +253,7 @@ export const runAsynchronous = (v: VirtualCpu64): void => {
     ram.write8(status, HCALL_FREE)
     if (SYNCHRONOUS.has(number)) kill(`hypercall ${number} in the asynchronous ring`)
     statistics.asyncHypercalls++
-    perform(v, number)
+    perform(v, number, true)
   }
 }
 
@@ -269,7 +267,7 @@ export const hypercall = (v: VirtualCpu64): void => {
     v.args.hi[i] = r.hi(ARGUMENT[i]!)
   }
   if (number !== LHCALL.IRET) r.set(STATE.rax.offset, 0, 0)
-  perform(v, number)
+  perform(v, number, false)
 }
 
 const low = (frame: Uint32Array, field: Field): number => frame[field.offset >>> 2]!

@@ -9,6 +9,7 @@ import {
 import { hexOf, isBelow } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
+import * as observe from "./observe.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -98,6 +99,7 @@ const PUSHED = [
 export const reflectSystemCall = (v: VirtualCpu64): void => {
   const { registers, frames, guest } = v
   if (!guest.syscallSet) kill("a system call without SET_SYSCALL")
+  if (v.host.kernel.observed) observe.systemCall(v)
   const user = v.userView
   const flags = visibleFlags(v)
   beginFrame(v)
@@ -153,7 +155,7 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   v.words.halted = false
   const { kernel } = v.host
   kernel.statistics.injectedInterrupts++
-  if (kernel.log.int) kernel.log.line(kernel.now, "int", `inject irq ${irq} at ${v.registers.ripText()}`)
+  if (kernel.observed) observe.inject(v, irq)
   deliver(v, FIRST_EXTERNAL_VECTOR + irq, false, 0)
   v.setShared(S.irqPending.offset, waiting(v) !== 0 ? 1 : 0)
 }

@@ -25,6 +25,7 @@ import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
 import { VcpuWords } from "./vcpuWords.ts"
 import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
+import * as observe from "./observe.ts"
 import { isEscape, isPortAccess, softwareInterrupt } from "./instruction.ts"
 import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags, waiting } from "./interrupts.ts"
 import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
@@ -42,8 +43,6 @@ const PAGE_FAULT = 14
 /** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
 const HAS_ERROR = 0x227d00
 const FIRST_HARDWARE_VECTOR = 32
-/** What became of a page fault, for the log, by FaultKind. */
-const OUTCOMES = ["fixed", "the guest's", "mmio", "guarded write", "kill"] as const
 /** RDTSC counts simulated nanoseconds. */
 const TSC_KHZ = 1_000_000
 const ABI_VERSION = 1
@@ -146,11 +145,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     const root = this.mmu.rootFor(words.userView)
     this.registers.set(STATE.cr3.offset, root, 0)
     kernel.enterGuest(this.guest.number)
-    if (kernel.log.switch) {
-      const view = words.userView ? "user" : "kernel"
-      const text = `${this.label}enter ${view} at ${this.registers.ripText()} root 0x${root.toString(16)}`
-      kernel.log.line(kernel.now, "switch", text)
-    }
+    if (kernel.observed) observe.enter(this, root)
     return true
   }
 
@@ -198,13 +193,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
 
   private handle(vector: number): void {
     const { kernel } = this.host
-    const { statistics, log } = kernel
-    if (log.switch)
-      log.line(
-        kernel.now,
-        "switch",
-        `${this.label}leave by ${vector === SYSCALL_EVENT ? "syscall" : `vector ${vector}`}`,
-      )
+    if (kernel.observed) observe.leave(this, vector)
     // Interrupts were handled by the host's own handler already.
     if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
     // Whatever else the instruction ran into, the page that was opened for it is closed first.
@@ -214,16 +203,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
       this.systemCall()
       return
     }
-    statistics.guestTraps[vector]!++
-    if (log.int) {
-      const at = this.registers.ripText()
-      const code = log.instruction(this.instruction(), 64, at)
-      log.line(
-        kernel.now,
-        "int",
-        `${this.label}vector ${vector} error 0x${this.registers.error.toString(16)} at ${at}: ${code}`,
-      )
-    }
+    kernel.statistics.guestTraps[vector]!++
+    if (kernel.observed) observe.trap(this, vector)
     if (vector === PAGE_FAULT) this.pageFault(torn)
     else if (vector === GENERAL_PROTECTION) this.generalProtection()
     else if ((vector === BREAKPOINT || vector === OVERFLOW) && this.userView && !this.guest.idt.isUser(vector))
@@ -245,8 +226,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
 
   /** Gives the launcher something to do; the guest stops until it has. */
   leave(pending: Pending): void {
+    const { kernel } = this.host
     this.pending = pending
-    this.host.kernel.asked = true
+    kernel.asked = true
+    if (kernel.observed && kernel.trace.on)
+      kernel.trace.pending(pending.kind, pending.kind === "io" ? pending.address : 0)
   }
 
   // -------------------------------------------------------------------------------------------------- the events
@@ -267,17 +251,12 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   /** `torn`: the instruction that faulted was being let through a guarded write, which has been closed. */
   private pageFault(torn: boolean): void {
     const { kernel } = this.host
-    const { processor, log } = kernel
+    const { processor } = kernel
     const lo = processor.word(CR2)
     const hi = processor.word(CR2 + 4)
     const { error } = this.registers
     const result = this.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
-    if (log.mmu)
-      log.line(
-        kernel.now,
-        "mmu",
-        `${this.label}fault at ${hexOf(lo, hi)} error 0x${error.toString(16)}: ${OUTCOMES[result.kind]}`,
-      )
+    if (kernel.observed) observe.fault(this, result.kind, error, lo, hi)
     switch (result.kind) {
       case FIXED:
         return
