@@ -6,6 +6,7 @@ import { buildCore, coreFile } from "../scripts/build-core.ts"
 import { type Arch, ARCHES, type Kernel, KERNELS } from "./kernels.ts"
 import { runNative } from "./native.ts"
 import { guestRates, timeToPrompt } from "./puppy.ts"
+import { smpRates } from "./smp.ts"
 import { loadV86 } from "./v86.ts"
 
 /*
@@ -42,7 +43,8 @@ const format = (row: Row): string => {
     if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`
     return value >= 1000 ? `${(value / 1000).toFixed(1)} k` : value.toFixed(value < 10 ? 3 : 1)
   }
-  const unit = row.unit === "MIPS" || row.unit === "s" || row.unit === "MiB" ? row.unit : `${row.unit}/s`
+  const plain = row.unit === "MIPS" || row.unit === "s" || row.unit === "MiB" || row.unit.startsWith("x ")
+  const unit = plain ? row.unit : `${row.unit}/s`
   const line = `${row.arch.padEnd(7)} ${row.name.padEnd(9)} ${number(row.value).padStart(10)} ${unit.padEnd(26)}`
   return row.v86 === undefined
     ? line.trimEnd()
@@ -104,6 +106,8 @@ const main = async (): Promise<void> => {
     for (const arch of arches) {
       for (const rate of await guestRates(arch, wanted))
         add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
+      if (arch === "x86_64")
+        for (const rate of await smpRates(wanted)) add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
       if (!wanted("prompt")) continue
       const prompt = await timeToPrompt(arch)
       add({ name: "prompt", arch, unit: "s", value: prompt.seconds })

@@ -19,11 +19,18 @@ const launch = (args: ReadonlyArray<string>): ChildProcess =>
   spawn(process.execPath, [LAUNCHER, "run", ...args], { stdio: ["pipe", "pipe", "pipe"] })
 
 /** Runs shell lines in puppy and gives the statistics of the run. */
-const runLines = (arch: Arch, lines: ReadonlyArray<string>): Promise<Stats> => {
+export const runLines = async (arch: Arch, lines: ReadonlyArray<string>): Promise<Stats> =>
+  (await runPuppy(["--arch", arch], lines)).stats
+
+/** The same with options of `run`; also what puppy printed. */
+export const runPuppy = (
+  options: ReadonlyArray<string>,
+  lines: ReadonlyArray<string>,
+): Promise<{ readonly stats: Stats; readonly output: string }> => {
   const directory = mkdtempSync(join(tmpdir(), "bench-"))
   const file = join(directory, "stats.json")
-  return new Promise<Stats>((resolve, reject) => {
-    const child = launch(["--arch", arch, "--stats-json", file])
+  return new Promise<{ stats: Stats; output: string }>((resolve, reject) => {
+    const child = launch([...options, "--stats-json", file])
     let output = ""
     const late = setTimeout(() => child.kill(), LONGEST_MS)
     child.stdout?.on("data", (bytes: Buffer) => (output += bytes.toString()))
@@ -31,8 +38,9 @@ const runLines = (arch: Arch, lines: ReadonlyArray<string>): Promise<Stats> => {
     child.on("error", reject)
     child.on("exit", (code) => {
       clearTimeout(late)
-      if (code === 0) resolve(JSON.parse(readFileSync(file, "utf8")) as Stats)
-      else reject(new Error(`puppy on ${arch} ended with status ${code}: ${output.trim().split("\n").at(-1)}`))
+      if (code === 0) resolve({ stats: JSON.parse(readFileSync(file, "utf8")) as Stats, output })
+      else
+        reject(new Error(`puppy (${options.join(" ")}) ended with status ${code}: ${output.trim().split("\n").at(-1)}`))
     })
     child.stdin?.end([...lines, "poweroff 0", ""].join("\n"))
   }).finally(() => rmSync(directory, { recursive: true, force: true }))
