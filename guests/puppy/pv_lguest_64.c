@@ -159,14 +159,26 @@ static void lguest64_clock_start(void)
 
 static void lguest64_clock_next(u64 ns) { hcall(LHCALL_SET_CLOCKEVENT, ns, 0, 0, 0, 0); }
 
+/* The virtual processors' counters are not quite the same; nobody who moves between them may see time go back. */
+static u64 latest(u64 ns)
+{
+	static u64 last;
+	u64 seen = READ_ONCE(last);
+
+	while (ns > seen)
+		if (__atomic_compare_exchange_n(&last, &seen, ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return ns;
+	return seen;
+}
+
 static u64 lguest64_clock_ns(void)
 {
-	u64 ticks = rdtsc() - tsc_start;
+	u64 now = rdtsc(), ticks = now > tsc_start ? now - tsc_start : 0;
 	u32 khz = SHARED(u32, LGS_TSC_KHZ);
 
-	if (khz == 1000000 || !khz)
-		return ticks;
-	return ticks / khz * 1000000 + ticks % khz * 1000000 / khz;
+	if (khz != 1000000 && khz)
+		ticks = ticks / khz * 1000000 + ticks % khz * 1000000 / khz;
+	return cpu_count > 1 ? latest(ticks) : ticks;
 }
 
 static u64 lguest64_wall_seconds(void) { return SHARED(u64, LGS_TIME_SEC); }

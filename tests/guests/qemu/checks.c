@@ -17,7 +17,8 @@ enum {
 	NR_fork = 57, NR_execve = 59, NR_exit = 60, NR_wait4 = 61, NR_kill = 62, NR_uname = 63, NR_fcntl = 72,
 	NR_ftruncate = 77, NR_getcwd = 79, NR_chdir = 80, NR_rename = 82, NR_mkdir = 83, NR_rmdir = 84, NR_unlink = 87,
 	NR_symlink = 88, NR_readlink = 89, NR_sysinfo = 99, NR_times = 100, NR_syslog = 103, NR_getppid = 110,
-	NR_reboot = 169, NR_getdents64 = 217, NR_clock_gettime = 228, NR_tls = 158,
+	NR_reboot = 169, NR_getdents64 = 217, NR_clock_gettime = 228, NR_tls = 158, NR_clone = 56, NR_futex = 202,
+	NR_setaffinity = 203, NR_getaffinity = 204, NR_getcpu = 309,
 };
 static long call(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -36,6 +37,7 @@ enum {
 	NR_wait4 = 114, NR_sysinfo = 116, NR_uname = 122, NR_mprotect = 125, NR_sched_yield = 158, NR_nanosleep = 162,
 	NR_rt_sigreturn = 173, NR_rt_sigaction = 174, NR_rt_sigprocmask = 175, NR_pread64 = 180, NR_getcwd = 183,
 	NR_mmap = 192, NR_fstat = 197, NR_lseek = 19, NR_getdents64 = 220, NR_tls = 243, NR_clock_gettime = 265,
+	NR_clone = 120, NR_futex = 240, NR_setaffinity = 241, NR_getaffinity = 242, NR_getcpu = 318,
 };
 static long call(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -56,7 +58,7 @@ static long call(long nr, long a, long b, long c, long d, long e, long f)
 #define S0(nr) S3(nr, 0, 0, 0)
 
 enum { EPERM = 1, ENOENT = 2, EINTR = 4, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10, EACCES = 13, EFAULT = 14,
-       ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENOTTY = 25, EPIPE = 32, ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40 };
+       EAGAIN = 11, ENOMEM = 12, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENOTTY = 25, EPIPE = 32, ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40, ETIMEDOUT = 110, ESRCH = 3 };
 enum { SIGILL = 4, SIGTRAP = 5, SIGFPE = 8, SIGKILL = 9, SIGUSR1 = 10, SIGSEGV = 11, SIGPIPE = 13, SIGTERM = 15, SIGCHLD = 17,
        SIGCONT = 18, SIGSTOP = 19 };
 
@@ -736,6 +738,95 @@ static void check_random(void)
 	expect("random calls", in_child(cow_child), EXITED(7));
 }
 
+/* ---- Memory, words and processors that several processes share ---- */
+
+static volatile int *common; /* MAP_SHARED | MAP_ANONYMOUS */
+static void common_write(void) { common[0] = 11, common[2000] = 12; }
+static void common_closed(void) { common[1] = 1; }
+static void wake_later(void)
+{
+	struct { long sec, nsec; } ms20 = { 0, 20000000 };
+	S2(nanosleep, &ms20, NULL);
+	common[4] = 1;
+	S1(exit, S3(futex, &common[4], 1, 1) != 1);
+}
+static void pinned(void)
+{
+	ulong mask;
+	u32 cpu;
+	S3(getaffinity, 0, sizeof(mask), &mask);
+	for (u32 n = 0; n < 16; n++) {
+		ulong one = 1ul << n;
+		if (!(mask & one))
+			continue;
+		for (int i = 0; i < 5; i++)
+			if (S3(setaffinity, 0, sizeof(one), &one) || S3(getcpu, &cpu, 0, 0) || cpu != n)
+				S1(exit, 1 + n);
+	}
+}
+
+static u8 clone_stack[8192] __attribute__((aligned(16)));
+static volatile int cloned, clone_tid = -1;
+
+static void check_sharing(void)
+{
+	struct { long sec, nsec; } ms20 = { 0, 20000000 };
+	ulong mask = 0, beyond = 1ul << 31;
+	int status;
+
+	common = (void *)S6(mmap, 0, 16384, 3, 0x21, -1, 0);
+	expect("mmap shared", MAP_FAILED(common), 0);
+	common[1] = 5;
+	expect("child writes to it", in_child(common_write), 0);
+	expect("parent reads that", common[0] * 100 + common[2000], 1112);
+	S3(mprotect, common, 4096, 1);
+	expect("closed to writing", in_child(common_closed) & 127, SIGSEGV);
+	S3(mprotect, common, 4096, 3);
+	common_closed();
+	expect("open again", common[1] * 100 + common[0], 111);
+	expect("mmap shared, too much", S6(mmap, 0, 1l << 30, 3, 0x21, -1, 0), -ENOMEM);
+
+	expect("futex, other value", S4(futex, &common[4], 0, 1, 0), -EAGAIN);
+	expect("futex timeout", S4(futex, &common[4], 0, 0, &ms20), -ETIMEDOUT);
+	expect("futex wake nobody", S3(futex, &common[4], 1, 1), 0);
+	expect("futex odd address", S3(futex, (ulong)&common[4] + 1, 1, 1), -EINVAL);
+	expect("futex no memory", S4(futex, 8, 0, 0, 0), -EFAULT);
+	expect("futex other operation", S3(futex, &common[4], 9, 1), -ENOSYS);
+	long pid = S0(fork);
+	if (!pid)
+		wake_later();
+	expect("futex woken", S4(futex, &common[4], 0, 0, 0), 0);
+	S4(wait4, pid, &status, 0, 0);
+	expect("futex waker", status, 0);
+
+	expect("getaffinity", S3(getaffinity, 0, sizeof(mask), &mask), sizeof(mask));
+	expect("getaffinity has the first", mask & 1, 1);
+	expect("getaffinity size", S3(getaffinity, 0, 1, &mask), -EINVAL);
+	expect("getaffinity of nobody", S3(getaffinity, 31000, sizeof(mask), &mask), -ESRCH);
+	expect("setaffinity nowhere", S3(setaffinity, 0, sizeof(beyond), &beyond), -EINVAL);
+	expect("setaffinity pointer", S3(setaffinity, 0, sizeof(mask), 8), -EFAULT);
+	expect("on each processor in turn", in_child(pinned), 0);
+	expect("yield", S0(sched_yield), 0);
+
+	expect("clone of a thread", S2(clone, 0x10f00, clone_stack + sizeof(clone_stack)), -EINVAL);
+	/* CLONE_VM, CLEARTID, SIGCHLD. The child has a stack of its own, on which it makes two calls and ends. */
+	long tid_argument[2] = { 0, 0 };
+	tid_argument[sizeof(long) == 8 ? 0 : 1] = (long)&clone_tid;
+	pid = S6(clone, 0x200111, clone_stack + sizeof(clone_stack) - 256, 0, tid_argument[0], tid_argument[1], 0);
+	if (!pid) {
+		cloned = 77;
+		S1(exit, 9);
+	}
+	expect("clone", pid > 0, 1);
+	/* Its end is a word that becomes 0, and a wake-up. */
+	while (clone_tid)
+		S4(futex, &clone_tid, 0, -1, &ms20);
+	expect("clone's end", S4(wait4, pid, &status, 0, 0), pid);
+	expect("clone's status", status, EXITED(9));
+	expect("clone's memory is ours", cloned, 77);
+	S2(munmap, common, 16384);
+}
+
 __attribute__((used)) void entry(ulong *stack)
 {
 	long argc = stack[0];
@@ -755,6 +846,7 @@ __attribute__((used)) void entry(ulong *stack)
 	check_files();
 	check_tls();
 	check_registers();
+	check_sharing();
 	shared_word = 1;
 	check_random();
 	print(failures ? "checks FAILED\n" : "checks passed\n");
