@@ -177,6 +177,11 @@ export class VirtioPci extends PciFunction implements VirtioTransport {
   }
 
   // ------------------------------------------------------------------------------------------- for the device
+  /** The device status that the driver has written (2.1), 8 bits. */
+  get driverStatus(): number {
+    return this.status
+  }
+
   get ready(): boolean {
     return (this.status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET)) === STATUS_DRIVER_OK && this.busMaster
   }

@@ -10,4 +10,4 @@ export { type Death, type GuestSetup, type LguestDevice, type Pending } from "./
 export { EventLog, LOG_CATEGORIES, type LogCategory } from "./eventLog.ts"
 export { HostKernel, HostPanic } from "./kernel.ts"
 export { type HostClock } from "./cpus.ts"
-export { type HostStatistics, type ShadowReport } from "./statistics.ts"
+export { type HostStatistics, type ShadowReport, STATISTIC_NAMES } from "./statistics.ts"

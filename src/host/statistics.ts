@@ -6,7 +6,7 @@ import type { SharedHeap } from "../machine/shared.ts"
  *
  * Each processor has its own counts, because two threads that count in one word lose some.
  */
-const NAMES = [
+export const STATISTIC_NAMES = [
   "worldSwitches",
   "asyncHypercalls",
   "hostSystemCalls",
@@ -21,9 +21,9 @@ const NAMES = [
   "interprocessorInterrupts",
   "shootdowns",
 ] as const
-export type StatisticName = (typeof NAMES)[number]
+export type StatisticName = (typeof STATISTIC_NAMES)[number]
 
-const TRAPS = NAMES.length
+const TRAPS = STATISTIC_NAMES.length
 const HYPERCALLS = TRAPS + 32
 const SIZE = HYPERCALLS + 64
 

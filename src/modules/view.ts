@@ -61,6 +61,8 @@ export interface Handler {
 export interface ModuleView {
   readonly module: "lguest64" | "lguest"
   readonly kernel: HostKernel
+  /** Where the host's kernel has physical address 0. */
+  readonly directMap: bigint
   readonly vcpus: ReadonlyArray<VcpuView>
   readonly handlers: () => ReadonlyArray<Handler>
   /** The guest's descriptors as the processor has them, low and high words; undefined: a guest has none of its own. */

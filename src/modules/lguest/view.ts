@@ -53,6 +53,7 @@ export const viewLguest = (
 ): Omit<ModuleView, "shadowReport" | "hypercallNames"> => ({
   module: "lguest",
   kernel: host.kernel,
+  directMap: BigInt(PAGE_OFFSET),
   vcpus: [viewOf(guest, vcpu, pages)],
   handlers: () => handlersOf(guest),
   descriptors: () => Array.from(guest.gdt.lo, (lo, i) => [lo, guest.gdt.hi[i]!] as const),
