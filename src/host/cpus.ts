@@ -37,8 +37,9 @@ export class CpuTable {
    * cleared when the processor is known to have left the guest, so whoever has taken rights from shadow tables waits for it.
    */
   readonly inGuest: Int32Array
-  /** Threads that sleep until `inGuest` changes. */
+  /** Shootdowns that look at the processor, and, while there are any, how often it has left a guest. */
   readonly watchers: Int32Array
+  readonly exits: Int32Array
   /** Physical address of a gate that has been reached and not been served, or NONE. */
   readonly gate: Int32Array
   /** When the scheduler's tick comes, and what the timer is programmed for (ns). */
@@ -59,6 +60,7 @@ export class CpuTable {
     this.gate = column()
     this.inGuest = heap.i32(processors)
     this.watchers = heap.i32(processors)
+    this.exits = heap.i32(processors)
     this.tickAt = heap.f64(processors)
     this.armedFor = heap.f64(processors)
     if (heap.fresh) {

@@ -33,6 +33,9 @@ export type Driven = "asked" | "idle" | "slice" | "handed" | "debug"
 /** Time within which a task that has nothing to do gives up the processor. */
 const SWITCH_AWAY = 1000
 
+/** How often a thread looks whether a processor has left its guest before it sleeps: some 20 us. */
+const EXIT_SPINS = 1000
+
 /** Length of the scheduler's tick: 100 Hz. */
 export const TICK = 10_000_000
 
@@ -77,6 +80,9 @@ export class HostKernel {
   /** Set by whoever wants `drive` to return to the launcher after the current gate. */
   asked = false
   private switched = false
+  /** Of the processors during a shootdown: how often they had left a guest before, and whether they were in this one. */
+  private readonly seenExits: Int32Array
+  private readonly shot: Uint8Array
   /** A gate is being served, on `cpu`. */
   serving = false
 
@@ -97,6 +103,8 @@ export class HostKernel {
     this.scheduler = new Scheduler(heap, this.tasks, this.cpuTable, this.cpus, parts.requestReschedule, this.trace)
     this.interleaver = new Interleaver(heap, this.cpus, parts.seed)
     this.clock = heap.f64(1)
+    this.seenExits = new Int32Array(this.cpus.length)
+    this.shot = new Uint8Array(this.cpus.length)
     this.pauseWords = heap.i32(2)
   }
 
@@ -278,9 +286,11 @@ export class HostKernel {
   }
 
   private leftGuest(cpu: number): void {
-    const { inGuest, watchers } = this.cpuTable
+    const { inGuest, exits, watchers } = this.cpuTable
     Atomics.store(inGuest, cpu, 0)
-    if (Atomics.load(watchers, cpu) !== 0) Atomics.notify(inGuest, cpu)
+    if (Atomics.load(watchers, cpu) === 0) return
+    Atomics.add(exits, cpu, 1)
+    Atomics.notify(exits, cpu)
   }
 
   /**
@@ -291,19 +301,31 @@ export class HostKernel {
     const { cpuTable: table, cpus } = this
     let interrupted = 0
     let waited = 0
-    for (let i = 0; i < cpus.length; i++) if (Atomics.load(table.inGuest, i) === guest + 1) this.interrupt(i)
+    // From here on whoever leaves the guest counts it; one that comes back afterwards has the new tables.
     for (let i = 0; i < cpus.length; i++) {
-      if (Atomics.load(table.inGuest, i) !== guest + 1) continue
-      this.statistics.shootdowns++
-      interrupted++
-      if (!this.scheduler.threaded) waited = Math.max(waited, this.stepOut(cpus[i]!))
-      else {
-        Atomics.add(table.watchers, i, 1)
-        waitWhile(table.inGuest, i, guest + 1)
-        Atomics.sub(table.watchers, i, 1)
+      Atomics.add(table.watchers, i, 1)
+      this.seenExits[i] = Atomics.load(table.exits, i)
+      this.shot[i] = Atomics.load(table.inGuest, i) === guest + 1 ? 1 : 0
+      if (this.shot[i] !== 0) this.interrupt(i)
+    }
+    for (let i = 0; i < cpus.length; i++) {
+      if (this.shot[i] !== 0) {
+        this.statistics.shootdowns++
+        interrupted++
+        if (!this.scheduler.threaded) waited = Math.max(waited, this.stepOut(cpus[i]!))
+        else this.awaitExit(i, guest + 1, this.seenExits[i]!)
       }
+      Atomics.sub(table.watchers, i, 1)
     }
     if (this.observed && this.trace.on) this.trace.shootDown(interrupted, this.scheduler.threaded ? -1 : waited)
+  }
+
+  /** A processor that really runs leaves its guest within microseconds, sooner than a thread falls asleep and wakes up. */
+  private awaitExit(cpu: number, guest: number, seen: number): void {
+    const { inGuest, exits } = this.cpuTable
+    const inside = () => Atomics.load(inGuest, cpu) === guest && Atomics.load(exits, cpu) === seen
+    for (let i = 0; i < EXIT_SPINS; i++) if (!inside()) return
+    while (inside()) waitWhile(exits, cpu, seen)
   }
 
   private interrupt(cpu: number): void {
