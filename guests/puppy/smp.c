@@ -101,7 +101,7 @@ static struct cpu_area *area_new(int cpu)
 	memcpy(area->shared, cpu0_area.shared, sizeof(area->shared));
 #endif
 	area->pc.self = &area->pc;
-	area->pc.cpu = cpu;
+	area->pc.cpu = area->pc.apic_id = cpu; /* bare hardware may know better, see native_smp.c */
 	area->pc.idle = area->pc.task = idle_task(cpu);
 	if (area->pc.idle)
 		return area;
