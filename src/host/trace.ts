@@ -70,6 +70,16 @@ export const A = 4
 export const HYPERCALL_ARGUMENTS = 4
 const RECORD_BYTES = 4 * RECORD_WORDS
 
+/** What a module's numbers mean. */
+export interface TraceNames {
+  /** By outcome of a page fault. */
+  readonly faultOutcomes: ReadonlyArray<string>
+  /** What a guest is in, by the view (or ring) that it is entered in. */
+  readonly views: ReadonlyArray<string>
+  /** The virtual interrupt that another virtual CPU sends; -1: there is none. */
+  readonly ipiIrq: number
+}
+
 export class TraceBuffers {
   readonly processors: number
   /** By processor; the last is the launcher's. */
@@ -126,11 +136,11 @@ export class TraceBuffers {
       this.full[0] = 1
       return undefined
     }
-    this.used[buffer]!++
     this.times[buffer]![index >>> 1] = now
     words[index + RECORD_KIND] = kind
     words[index + RECORD_TASK] = task
     this.at = index + A
+    this.used[buffer]!++
     return words
   }
 

@@ -7,6 +7,7 @@ import type { MachineState } from "../machine/snapshot.ts"
 import type { Counters } from "../machine/processor.ts"
 import type { ModuleView } from "../modules/index.ts"
 import type { RunOptions } from "./options.ts"
+import type { TraceRun } from "./traceRun.ts"
 
 /*
  * What the launcher drives, whether there is a hypervisor or not: a machine that runs for a while and says why it stopped.
@@ -40,6 +41,12 @@ export interface Engine {
    * its own, and comes back after some milliseconds.
    */
   run(slice: number): EngineEvent | Promise<EngineEvent> | Promise<EngineEvent>
+  /**
+   * Where virtual CPUs have threads: makes them all wait, out of their guests and with their registers saved, and lets them go on.
+   * Without threads they wait whenever `run` is not running.
+   */
+  pause?(): Promise<void>
+  resume?(): void
   /** Lets idle time pass. */
   skip(until: number): void
   input(bytes: Uint8Array): void
@@ -49,6 +56,8 @@ export interface Engine {
   close?(): Promise<void>
   /** What a debugger works on. */
   inspect(): Inspection
+  /** What has been recorded, with --trace. */
+  trace?(): TraceRun | undefined
   /** None: the machine's processors are other threads'. */
   readonly snapshot?: EngineSnapshot
 }

@@ -4,7 +4,8 @@ import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
 import { Fields, NotNow, type State } from "../machine/snapshot.ts"
-import { emulateMemory, emulatePort } from "./emulate.ts"
+import { type DeviceBus, emulateMemory, emulatePort } from "./emulate.ts"
+import { tracedBus } from "./traceRun.ts"
 
 /*
  * A guest under a module, from the launcher's side: lay it out in memory, give it devices, then read /dev/lguest in a loop.
@@ -48,6 +49,8 @@ const FIELDS = new Fields({ arrays: ["levels"], parts: ["board"] })
 export class HostedGuest {
   readonly host: Host
   readonly board: Board
+  /** The devices as the guest's accesses see them. */
+  private readonly bus: DeviceBus
   private ending: HostedEvent | undefined
   /** Levels of the interrupt lines: one that rises is an interrupt; the module delivers each once. */
   private readonly levels = new Uint8Array(LINES)
@@ -56,8 +59,12 @@ export class HostedGuest {
     const { host, memoryBytes, kernel, cmdline, initrd } = config
     this.host = host
     const { device } = host
+    const { trace } = host.kernel
     const pci = new PciBus((line, level) => {
-      if (level && this.levels[line] === 0) device.irq(line)
+      if (level && this.levels[line] === 0) {
+        if (trace.on) trace.irq(line)
+        device.irq(line)
+      }
       this.levels[line] = level ? 1 : 0
     })
     const memory = new GuestMemory(host.machine.ram, host.guestBase, memoryBytes, (gpa, n) => device.written(gpa, n))
@@ -68,6 +75,7 @@ export class HostedGuest {
       consoleOut: config.consoleOut,
       now: () => this.now,
     })
+    this.bus = trace.on ? tracedBus(pci, trace) : pci
     loadKernel({
       ram: host.machine.ram,
       base: host.guestBase,
@@ -130,8 +138,8 @@ export class HostedGuest {
     try {
       const done =
         trap === GENERAL_PROTECTION
-          ? emulatePort(device, this.board.pci, instruction, bits)
-          : emulateMemory(device, this.board.pci, instruction, bits, address)
+          ? emulatePort(device, this.bus, instruction, bits)
+          : emulateMemory(device, this.bus, instruction, bits, address)
       if (done) return
     } catch (thrown) {
       if (!(thrown instanceof GuestFault)) throw thrown

@@ -6,6 +6,7 @@ import { bootHost, type Hosted, type HostedShape, type ModuleChoice } from "../m
 import type { Engine, EngineConfig, EngineCounts, EngineEvent } from "./engine.ts"
 import { HostedGuest, type HostedEvent } from "./hosted.ts"
 import { affinity } from "./smp.ts"
+import { hostedTrace, recordsFor } from "./traceRun.ts"
 
 export const translate = (event: HostedEvent): EngineEvent => {
   switch (event.kind) {
@@ -37,6 +38,7 @@ export const shapeOf = ({ options, startMs }: EngineConfig): HostedShape => ({
   vcpus: options.smp.vcpus,
   affinity: Array.from({ length: options.smp.vcpus }, (_, vcpu) => affinity(options.smp, vcpu)),
   seed: options.seed,
+  traceRecords: options.trace === undefined ? 0 : recordsFor(options.trace.limit, options.smp.processors),
 })
 
 /** The counts of all processors: their own, and the host's and its module's. */
@@ -95,5 +97,6 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
       restore: (state) => restoreMachine(host.machine, host.share().heap, parts, state),
     },
     counts: () => countsOf(host),
+    trace: () => hostedTrace(host),
   }
 }

@@ -3,6 +3,7 @@ import { sumOf } from "../machine/counters.ts"
 import { inspectNative } from "../machine/inspection.ts"
 import { type Delivery, NativePc, type PcEvent } from "../machine/pc.ts"
 import type { Engine, EngineConfig, EngineEvent } from "./engine.ts"
+import { NativeTrace } from "./traceNative.ts"
 
 const translate = (event: PcEvent): EngineEvent => {
   switch (event.kind) {
@@ -28,7 +29,12 @@ const logged =
 
 /** A PC with no hypervisor. */
 export const nativeEngine = (config: EngineConfig): Engine => {
-  const { log } = config
+  const { log, options } = config
+  const trace = options.trace === undefined ? undefined : new NativeTrace(options.trace.limit, options.smp.processors)
+  const watchers = [
+    ...(log.int ? [logged(log, config.kernel.arch === "x86_64" ? 64 : 32)] : []),
+    ...(trace === undefined ? [] : [(event: Delivery) => trace.delivered(event)]),
+  ]
   const pc = NativePc.create({
     core: config.core,
     memoryBytes: config.options.memoryBytes,
@@ -41,7 +47,7 @@ export const nativeEngine = (config: EngineConfig): Engine => {
     devices: config.devices,
     serialOut: config.output,
     clock: () => config.startMs,
-    ...(log.int ? { watch: logged(log, config.kernel.arch === "x86_64" ? 64 : 32) } : {}),
+    ...(watchers.length > 0 ? { watch: (event: Delivery) => watchers.forEach((watch) => watch(event)) } : {}),
   })
   return {
     get now() {
@@ -54,7 +60,8 @@ export const nativeEngine = (config: EngineConfig): Engine => {
       return pc.console.pendingInput
     },
     run: (slice) => translate(pc.run(slice)),
-    skip: (until) => pc.skip(until),
+    skip: (until) => (trace === undefined ? pc.skip(until) : trace.skip(pc, until)),
+    trace: () => trace?.run(pc),
     input: (bytes) => pc.input(bytes),
     resize: (columns, rows) => pc.console.resize(columns, rows),
     inspect: () => ({

@@ -28,6 +28,7 @@ export interface RunOptions {
   readonly maxInstructions: number
   readonly stats: boolean
   readonly statsJson: string | undefined
+  readonly trace: TraceSpec | undefined
   /** Port on which the guest waits for gdb; 0: any that is free. */
   readonly gdb: number | undefined
   readonly verbose: boolean
@@ -36,6 +37,13 @@ export interface RunOptions {
   readonly blocks: ReadonlyArray<BlockSpec>
   readonly net: NetSpec | undefined
   readonly smp: SmpOptions
+}
+
+/** `--trace FILE --trace-limit SIZE`. */
+export interface TraceSpec {
+  readonly file: string
+  /** The most bytes that it may have. */
+  readonly limit: number
 }
 
 /** `lguest64 up`: the guests are in a file. */
@@ -86,6 +94,19 @@ export const parseCount = (text: string): number => {
   if (!Number.isSafeInteger(count) || count === 0)
     throw new InvalidArgumentError("It is a number from 1, perhaps with K, M or G.")
   return count
+}
+
+const DEFAULT_TRACE = "64M"
+const SMALLEST_TRACE = 2 ** 16
+const LARGEST_TRACE = 2 ** 29
+
+/** "64M", "100000": bytes, and K, M, G as for memory. */
+export const parseTraceLimit = (text: string): number => {
+  const [, digits, unit] = /^(\d{1,12})([KMG])?i?B?$/i.exec(text) ?? []
+  const bytes = Number(digits) * (unit === undefined ? 1 : UNITS[unit.toUpperCase()]!)
+  if (!(bytes >= SMALLEST_TRACE && bytes <= LARGEST_TRACE))
+    throw new InvalidArgumentError("It is a number of bytes from 64K to 512M.")
+  return bytes
 }
 
 const GDB_PORT = 1234
@@ -149,6 +170,8 @@ interface Parsed {
   readonly maxInstructions?: number
   readonly stats?: true
   readonly statsJson?: string
+  readonly trace?: string
+  readonly traceLimit?: number
   readonly gdb?: number | true
   readonly verbose?: true
   readonly d?: ReadonlySet<LogCategory>
@@ -158,6 +181,12 @@ interface Parsed {
   readonly smp?: number
   readonly pcpus?: number
   readonly pin?: ReadonlyMap<number, number>
+}
+
+const traceOf = ({ trace, traceLimit }: Parsed): TraceSpec | undefined => {
+  if (trace !== undefined) return { file: trace, limit: traceLimit ?? parseTraceLimit(DEFAULT_TRACE) }
+  if (traceLimit !== undefined) throw new InvalidArgumentError("--trace-limit needs --trace FILE: what it bounds")
+  return undefined
 }
 
 /** Throws what commander shows as a mistake on the command line. */
@@ -222,6 +251,12 @@ const program = (
     .option("--max-instructions <N>", "stop, with status 124, after N instructions", parseCount)
     .option("--stats", "print a table of what happened, at the end, to standard error")
     .option("--stats-json <FILE>", "write the same as JSON (docs/stats.md)")
+    .option("--trace <FILE>", "write what happened when, for Perfetto or chrome://tracing (docs/trace.md)")
+    .option(
+      "--trace-limit <SIZE>",
+      `bytes of that file at most, with K, M or G (default ${DEFAULT_TRACE})`,
+      parseTraceLimit,
+    )
     .option("--smp <N>", "virtual CPUs, a thread for each (default: one, in the launcher's own thread)", parseCpus)
     .option("--pcpus <P>", "processors of the host on which they are scheduled (default: as many)", parseCpus)
     .option("--pin <LIST>", "virtual CPUs that run on one processor only, such as 0:0,1:1", parsePins)
@@ -249,6 +284,7 @@ const program = (
         maxInstructions: o.maxInstructions ?? Infinity,
         stats: o.stats === true,
         statsJson: o.statsJson,
+        trace: traceOf(o),
         gdb: o.gdb === true ? GDB_PORT : o.gdb,
         verbose: o.verbose === true,
         log: o.d ?? NOTHING_LOGGED,
@@ -337,6 +373,10 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       )
     if (options.logFile !== undefined && options.log.size === 0)
       return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
+    if (options.trace !== undefined && options.gdb !== undefined)
+      return Effect.fail(
+        new UsageError({ problem: "--trace tells of a run from its start to its end, and gdb goes back and forth in it" }),
+      )
     if (options.pae && options.native)
       return Effect.fail(new UsageError({ problem: "--pae is a choice of the host's, and --native has none" }))
     if (options.native && options.smp.processors !== options.smp.vcpus)

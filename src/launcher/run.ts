@@ -1,3 +1,4 @@
+import { basename } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { seededEntropy } from "../devices/index.ts"
@@ -86,6 +87,25 @@ const report = (options: RunOptions, image: BootImage, ending: Ending, sampler: 
     if (options.statsJson !== undefined) yield* (yield* Files).write(options.statsJson, toJson(stats))
   })
 
+/** Opens the file of --trace, now; what is returned writes to it, once the run is over. */
+const openTrace = (options: RunOptions, image: BootImage, terminal: TerminalSession) =>
+  Effect.gen(function* () {
+    const { trace, native } = options
+    if (trace === undefined) return () => Effect.void
+    const { file, limit } = trace
+    const line = yield* (yield* Files).lines(file, (problem) => terminal.note(`lguest64: ${problem}`))
+    return ({ engine }: Ending) =>
+      Effect.gen(function* () {
+        const run = engine.trace?.()
+        if (run === undefined) return
+        const { endNote, writeTrace } = yield* Effect.promise(() => import("./traceFile.ts"))
+        const guest = basename(image.file)
+        const about = { lguest64: packageVersion(), arch: image.kernel.arch, native, guest }
+        const note = endNote(file, limit, run, writeTrace(run, about, limit, line))
+        if (note !== undefined) terminal.note(note)
+      })
+  })
+
 /** Why a run cannot be repeated from its start, if it cannot. */
 const forwardOnly = ({ deterministic, blocks, net }: RunOptions): string | undefined => {
   if (!deterministic) return "it needs a run with --deterministic"
@@ -146,6 +166,7 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     if (options.statsJson !== undefined) yield* files.write(options.statsJson, "")
     const terminal = yield* Terminal
     const log = yield* openLog(options, terminal)
+    const writeTrace = yield* openTrace(options, image, terminal)
     if (options.verbose) announce(options, image, terminal)
     const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
     const startMs = startOf(options)
@@ -166,6 +187,7 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     const engines = yield* engineScope
     const create = (): Promise<Engine> => session?.create() ?? engines(() => createEngine(config))
     const ending = yield* drive(image, config, create, terminal, sampler)
+    yield* writeTrace(ending)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     const { outcome } = ending
     if ("_tag" in outcome) return yield* outcome

@@ -2,7 +2,7 @@ import type { LguestDevice } from "../host/devLguest.ts"
 import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
 import type { ShadowReport } from "../host/statistics.ts"
-import { TraceBuffers } from "../host/trace.ts"
+import { TraceBuffers, type TraceNames } from "../host/trace.ts"
 import { Chipset } from "../machine/chipset/index.ts"
 import type { GuestInspection } from "../machine/inspection.ts"
 import { Machine, type MachineShare } from "../machine/machine.ts"
@@ -67,6 +67,7 @@ export interface Hosted {
   /** For the report: what the shadow MMU did, and the hypercalls' names by number. */
   readonly shadowReport: () => ShadowReport
   readonly hypercallNames: ReadonlyArray<string | undefined>
+  readonly traceNames: TraceNames
   /** For other threads, once this one has made everything. */
   readonly share: () => HostedShare
   /** What is neither in the memory nor in the heap. */

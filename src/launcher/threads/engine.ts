@@ -6,6 +6,7 @@ import { bootHost, type Hosted } from "../../modules/index.ts"
 import type { Engine, EngineConfig, EngineEvent } from "../engine.ts"
 import { HostedGuest, type HostedEvent } from "../hosted.ts"
 import { countsOf, moduleFor, shapeOf, translate } from "../hostedEngine.ts"
+import { hostedTrace } from "../traceRun.ts"
 import { ANSWERED, type ThreadData, type ThreadMessage } from "./messages.ts"
 
 /*
@@ -197,5 +198,6 @@ export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
       },
     }),
     counts: () => countsOf(host),
+    trace: () => hostedTrace(host),
   }
 }

@@ -3,6 +3,7 @@ import { HostI386 } from "../../i386/host.ts"
 import { pae, twoLevel } from "../../i386/shadow/index.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
+import { TRACE_NAMES } from "./observe.ts"
 import { LguestI386Device } from "./index.ts"
 
 /*
@@ -49,6 +50,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,
     hypercallNames: HYPERCALL_NAMES,
+    traceNames: TRACE_NAMES,
     share: () => ({ machine: machine.share(), heap: heap.share, trace: trace?.share }),
     parts: { chipset, clock, kernel: host.kernel, device },
   }

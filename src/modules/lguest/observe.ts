@@ -1,3 +1,4 @@
+import type { TraceNames } from "../../host/trace.ts"
 import { RAX } from "../../machine/processor.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
@@ -6,7 +7,13 @@ import type { VirtualCpu } from "./virtualCpu.ts"
  */
 
 /** What became of a page fault, by the shadow's Outcome. */
-export const OUTCOMES = ["fixed", "the guest's", "mmio", "kill"] as const
+const OUTCOMES = ["fixed", "the guest's", "mmio", "kill"] as const
+
+export const TRACE_NAMES: TraceNames = {
+  faultOutcomes: OUTCOMES,
+  views: ["guest ring 0", "guest kernel", "guest ring 2", "guest user"],
+  ipiIrq: -1,
+}
 
 /** On its way into the guest. */
 export const enter = (v: VirtualCpu, root: number): void => {

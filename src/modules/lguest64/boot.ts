@@ -2,6 +2,7 @@ import { ApicClock } from "../../host/apicClock.ts"
 import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
+import { TRACE_NAMES } from "./observe.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
 import { Lguest64Device } from "./index.ts"
 
@@ -52,6 +53,7 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,
     hypercallNames: HYPERCALL_NAMES,
+    traceNames: TRACE_NAMES,
     share: () => ({ machine: machine.share(), heap: heap.share, trace: trace?.share }),
     parts: { chipset, kernel: host.kernel, device },
   }

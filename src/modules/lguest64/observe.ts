@@ -1,4 +1,6 @@
+import type { TraceNames } from "../../host/trace.ts"
 import { RAX, RCX } from "../../machine/processor.ts"
+import { IRQ_IPI } from "../../paravirt_ops/lguest64.ts"
 import { hexOf } from "../../syscall/address.ts"
 import { SYSCALL_EVENT } from "../../vcpu/index.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
@@ -9,7 +11,13 @@ import type { VirtualCpu64 } from "./virtualCpu.ts"
  */
 
 /** What became of a page fault, by mmu4's FaultKind. */
-export const OUTCOMES = ["fixed", "the guest's", "mmio", "guarded write", "kill"] as const
+const OUTCOMES = ["fixed", "the guest's", "mmio", "guarded write", "kill"] as const
+
+export const TRACE_NAMES: TraceNames = {
+  faultOutcomes: OUTCOMES,
+  views: ["guest kernel", "guest user"],
+  ipiIrq: IRQ_IPI,
+}
 
 /** On its way into the guest. */
 export const enter = (v: VirtualCpu64, root: number): void => {
