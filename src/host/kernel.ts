@@ -3,7 +3,7 @@ import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
 import { BadState, type State } from "../machine/snapshot.ts"
-import { type SharedHeap, waitWhile } from "../machine/shared.ts"
+import { Mutex, type SharedHeap, waitWhile } from "../machine/shared.ts"
 import { CpuTable, type HostClock, HostCpu } from "./cpus.ts"
 import type { EventLog } from "./eventLog.ts"
 import type { FrameAllocator } from "./frames.ts"
@@ -73,6 +73,7 @@ export class HostKernel {
   private readonly runners = new Map<number, VcpuRunner>()
   /** [0]: the latest time that any processor has seen. Aligned 8-byte stores are whole on every machine that we run on. */
   private readonly clock: Float64Array
+  private readonly clockLock: Mutex
   /** [0]: not 0 while virtual CPUs must not enter their guests. [1]: threads that have heard of it. */
   readonly pauseWords: Int32Array
   /** The processor whose gate is being served, or that was driven last. */
@@ -103,6 +104,7 @@ export class HostKernel {
     this.scheduler = new Scheduler(heap, this.tasks, this.cpuTable, this.cpus, parts.requestReschedule, this.trace)
     this.interleaver = new Interleaver(heap, this.cpus, parts.seed)
     this.clock = heap.f64(1)
+    this.clockLock = new Mutex(heap)
     this.seenExits = new Int32Array(this.cpus.length)
     this.shot = new Uint8Array(this.cpus.length)
     this.pauseWords = heap.i32(2)
@@ -422,9 +424,17 @@ export class HostKernel {
   synchronize(cpu: HostCpu): void {
     const { processor } = cpu
     const now = processor.now
-    const latest = this.clock[0]!
+    const latest = this.advanceClock(now)
     if (now < latest) processor.skip(Math.ceil(latest - now))
-    else this.clock[0] = now
+  }
+
+  /** The latest time is `at` or later; what it is. It never goes back, whoever else sets it meanwhile. */
+  private advanceClock(at: number): number {
+    this.clockLock.lock()
+    const latest = Math.max(this.clock[0]!, at)
+    this.clock[0] = latest
+    this.clockLock.unlock()
+    return latest
   }
 
   // -------------------------------------------------------------------------------------------------------- pausing
@@ -438,6 +448,7 @@ export class HostKernel {
     Atomics.add(words, 1, 1)
     while (Atomics.load(words, 0) !== 0) waitWhile(words, 0, 1)
     Atomics.sub(words, 1, 1)
+    Atomics.notify(words, 1)
   }
 
   /** Asks all threads to pause; they have when `paused`. */
@@ -451,14 +462,16 @@ export class HostKernel {
     return Atomics.load(this.pauseWords, 1) === this.scheduler.driving
   }
 
+  /** Returns when all have gone on: the next pause counts none of them who has not come back. */
   unpause(): void {
-    Atomics.store(this.pauseWords, 0, 0)
-    Atomics.notify(this.pauseWords, 0)
+    const words = this.pauseWords
+    Atomics.store(words, 0, 0)
+    Atomics.notify(words, 0)
+    for (let here = Atomics.load(words, 1); here !== 0; here = Atomics.load(words, 1)) waitWhile(words, 1, here)
   }
 
   /** Idle time passes until `until`, for hosts whose tasks have threads: whose timers are due get their processors. */
   passTime(until: number): void {
-    this.clock[0] = Math.max(this.clock[0]!, until)
-    this.scheduler.wakeDue(this.clock[0])
+    this.scheduler.wakeDue(this.advanceClock(until))
   }
 }

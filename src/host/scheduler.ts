@@ -103,9 +103,11 @@ export class Scheduler {
   pickNext(cpu: number): number {
     const { tasks, table } = this
     this.lock.lock()
+    // Whoever was promised an idle processor gets it: its thread may be waiting there already.
+    const claimant = table.claimed[cpu]!
     table.claimed[cpu] = NONE
     const from = table.current[cpu]!
-    const to = this.choose(cpu)
+    const to = claimant !== NONE && this.canRun(claimant, cpu) ? claimant : this.choose(cpu)
     if (to !== from) {
       table.current[cpu] = to
       table.previous[cpu] = from
@@ -151,6 +153,7 @@ export class Scheduler {
     this.lock.lock()
     this.threadCpu[before] = NONE
     table.executor[cpu] = tasks.thread[current]!
+    this.placeTasksOf(before)
     this.lock.unlock()
     this.announce(cpu)
     return true
@@ -222,6 +225,24 @@ export class Scheduler {
     if (this.threaded) this.announce(chosen)
   }
 
+  /**
+   * A thread drives no processor any more. While it did, its tasks could run nowhere else: one that was woken meanwhile, or
+   * lost the processor that it was promised, finds one now or has to wait for a turn. Under the lock.
+   */
+  private placeTasksOf(thread: number): void {
+    const { tasks } = this
+    for (let pid = 0; pid < tasks.count; pid++)
+      if (tasks.thread[pid] === thread && tasks.isRunnable(pid) && tasks.onCpu[pid] === NONE && this.isPlaceable(pid))
+        this.place(pid, false)
+  }
+
+  /** No idle task, and promised no processor. */
+  private isPlaceable(pid: number): boolean {
+    if (this.tasks.kind(pid) === "idle") return false
+    for (const claimant of this.table.claimed) if (claimant === pid) return false
+    return true
+  }
+
   private isFreeFor(cpu: number, pid: number): boolean {
     const { table } = this
     return table.current[cpu] === table.idle[cpu] && table.claimed[cpu] === NONE && this.canRun(pid, cpu)
@@ -242,8 +263,10 @@ export class Scheduler {
     this.lock.lock()
     const idle = this.cpus[cpu]!.asleep && table.current[cpu] === table.idle[cpu] && table.claimed[cpu] === NONE
     if (idle) {
-      this.threadCpu[table.executor[cpu]!] = NONE
+      const thread = table.executor[cpu]!
+      this.threadCpu[thread] = NONE
       table.executor[cpu] = NONE
+      this.placeTasksOf(thread)
     }
     this.lock.unlock()
     return idle
@@ -262,12 +285,15 @@ export class Scheduler {
     return this.driving === 0
   }
 
-  /** When the first timer of an idle processor fires. */
+  /**
+   * When the first timer on a processor that nobody drives fires. The hardware's may be set for an earlier time, for a task
+   * that has moved since.
+   */
   idleDeadline(): number {
-    const { table } = this
+    const { tasks, table } = this
     let first = Infinity
-    for (let cpu = 0; cpu < this.cpus.length; cpu++)
-      if (table.executor[cpu] === NONE) first = Math.min(first, table.armedFor[cpu]!)
+    for (let pid = 0; pid < tasks.count; pid++)
+      if (table.executor[tasks.timerCpu[pid]!] === NONE) first = Math.min(first, tasks.timerAt[pid]!)
     return first
   }
 
@@ -275,14 +301,11 @@ export class Scheduler {
   wakeDue(now: number): void {
     const { tasks, table } = this
     this.lock.lock()
-    for (let cpu = 0; cpu < this.cpus.length; cpu++) {
-      if (table.executor[cpu] !== NONE || table.armedFor[cpu]! > now) continue
-      for (let pid = 0; pid < tasks.count; pid++) {
-        if (tasks.timerAt[pid]! > now || tasks.timerCpu[pid] !== cpu || !this.threadIsFree(pid, cpu)) continue
-        this.give(cpu, tasks.thread[pid]!)
-        this.announce(cpu)
-        break
-      }
+    for (let pid = 0; pid < tasks.count; pid++) {
+      const cpu = tasks.timerCpu[pid]!
+      if (tasks.timerAt[pid]! > now || table.executor[cpu] !== NONE || !this.threadIsFree(pid, cpu)) continue
+      this.give(cpu, tasks.thread[pid]!)
+      this.announce(cpu)
     }
     this.lock.unlock()
   }
@@ -290,8 +313,10 @@ export class Scheduler {
   // ----------------------------------------------------------------------------------------------------------- timers
   /** Sets a task's timer on the processor that it runs on; Infinity cancels it. */
   setTimer(pid: number, at: number, cpu: number): void {
+    this.lock.lock()
     this.tasks.timerCpu[pid] = cpu
     this.tasks.timerAt[pid] = at
+    this.lock.unlock()
   }
 
   /** When the first timer of a processor's tasks fires. */
@@ -307,10 +332,13 @@ export class Scheduler {
   takeDue(cpu: number, now: number): number {
     const { tasks } = this
     let due = NONE
+    // A task takes its timer along to another processor, where it may set it anew: that one is not ours to cancel.
+    this.lock.lock()
     for (let pid = 0; pid < tasks.count; pid++)
       if (tasks.timerCpu[pid] === cpu && tasks.timerAt[pid]! <= now)
         if (due === NONE || tasks.timerAt[pid]! < tasks.timerAt[due]!) due = pid
     if (due !== NONE) tasks.timerAt[due] = Infinity
+    this.lock.unlock()
     return due
   }
 }

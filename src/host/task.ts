@@ -105,7 +105,7 @@ export class TaskTable {
   }
 
   isRunnable(pid: number): boolean {
-    return this.state[pid] === RUNNABLE
+    return Atomics.load(this.state, pid) === RUNNABLE
   }
 
   setRunnable(pid: number, runnable: boolean): void {

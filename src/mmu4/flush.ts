@@ -17,7 +17,7 @@ export const flushTlb = (s: ShadowState, v: VcpuState): void => {
   syncAll(s)
   refreshOpenTables(s)
   s.flushIfPending()
-  s.flushers[v.index]!.flushAll()
+  s.flushers[v.index]!.flushAll(true)
 }
 
 /** Refreshes the unsync last-level spte of one address in one view. */

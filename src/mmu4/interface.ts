@@ -41,7 +41,8 @@ export interface FrameAllocator {
  * the changes to the shadow are plain stores.
  */
 export interface TlbFlusher {
-  flushAll(): void
+  /** `own`: the virtual CPU itself asks, in a call of its own; no rights have been taken from anybody. */
+  flushAll(own?: boolean): void
   flushPage(vpn: number): void
 }
 

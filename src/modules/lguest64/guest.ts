@@ -37,8 +37,6 @@ export class Guest64 {
   readonly shadow: ShadowMmu
   /** All that there may be, up or not. */
   readonly vcpus: VirtualCpu64[] = []
-  /** SET_SYSCALL: the handler's address, and whether there is one. */
-  private readonly syscall: Uint32Array
   private readonly host: HostX86_64
   private readonly startNs: number
 
@@ -46,14 +44,18 @@ export class Guest64 {
     this.host = host
     this.number = pages[0]!.slot
     this.idt = new GuestIdt(heap)
-    this.syscall = heap.u32(3)
     this.base = config.base
     this.bytes = config.bytes
     this.startNs = config.startMs * 1e6
     const { kernel } = host
     const { ram, frames } = kernel
-    // One call empties all processors of the guest, whichever virtual CPU they run.
-    const everybody = { flushAll: () => kernel.shootDown(this.number), flushPage: () => undefined }
+    // One call empties all processors of the guest, whichever virtual CPU they run. Who flushes for himself is out already.
+    const everybody = {
+      flushAll: (own?: boolean) => {
+        if (own !== true) kernel.shootDown(this.number)
+      },
+      flushPage: () => undefined,
+    }
     const nobody = { flushAll: () => undefined, flushPage: () => undefined }
     const first = config.base / 4096
     this.shadow = createShadowMmu({
@@ -66,24 +68,6 @@ export class Guest64 {
       host: { slots: [FIXED_SLOT], entryLo: (_slot, vcpu) => pages[vcpu]!.fixedEntry, entryHi: () => 0 },
       limit: config.shadowLimit,
     })
-  }
-
-  get syscallSet(): boolean {
-    return this.syscall[2] !== 0
-  }
-
-  get syscallLo(): number {
-    return this.syscall[0]!
-  }
-
-  get syscallHi(): number {
-    return this.syscall[1]!
-  }
-
-  setSyscall(lo: number, hi: number): void {
-    this.syscall[0] = lo
-    this.syscall[1] = hi
-    this.syscall[2] = 1
   }
 
   /** Writes the wall clock to a shared page. */

@@ -21,7 +21,7 @@ import { hexOf, isCanonical, toNumber, vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
 import { guestMessage } from "../message.ts"
-import { GuestIdt } from "./idt.ts"
+import { GuestIdt, SYSCALL_HANDLER } from "./idt.ts"
 import { FLAG_IF, waiting } from "./interrupts.ts"
 import * as observe from "./observe.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
@@ -163,7 +163,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   SET_SYSCALL: (v, a) => {
     canonical(a, 0)
-    v.guest.setSyscall(a.lo[0]!, a.hi[0]!)
+    v.guest.idt.load(SYSCALL_HANDLER, a.lo[0]!, a.hi[0]!, 0)
   },
 
   SET_BASE: (v, a) => {
@@ -232,8 +232,11 @@ const perform = (v: VirtualCpu64, number: number, asynchronous: boolean): void =
   f(v, v.args)
 }
 
-/** Calls that change where the guest goes on make no sense in a ring that is run at some later time. */
-const SYNCHRONOUS = new Set<number>([LHCALL.LGUEST_INIT, LHCALL.IRET, LHCALL.HALT, LHCALL.SHUTDOWN])
+/**
+ * Calls that change where the guest goes on, or leave it for the launcher, make no sense in a ring that is run at some later
+ * time, several at once.
+ */
+const SYNCHRONOUS = new Set<number>([LHCALL.LGUEST_INIT, LHCALL.IRET, LHCALL.HALT, LHCALL.SHUTDOWN, LHCALL.VCPU_UP])
 
 /** Runs what waits in the asynchronous ring, from where it was left, at most once around. */
 export const runAsynchronous = (v: VirtualCpu64): void => {

@@ -10,6 +10,7 @@ import { hexOf, isBelow } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
 import * as observe from "./observe.ts"
+import { SYSCALL_HANDLER } from "./idt.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -61,7 +62,8 @@ const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: bo
 export const deliver = (v: VirtualCpu64, vector: number, hasError: boolean, error: number): void => {
   const { registers, frames, guest } = v
   if (v.sharedPa < 0) kill(`exception ${vector} before LGUEST_INIT`)
-  if (!guest.idt.present(vector)) kill(`exception ${vector} (error code 0x${error.toString(16)}) has no handler`)
+  const handler = guest.idt.find(vector)
+  if (handler === undefined) return kill(`exception ${vector} (error code 0x${error.toString(16)}) has no handler`)
   const user = v.userView
   beginFrame(v)
   frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
@@ -70,7 +72,7 @@ export const deliver = (v: VirtualCpu64, vector: number, hasError: boolean, erro
   frames.push(user ? GUEST_USER_CS : GUEST_KERNEL_CS, 0)
   frames.push(registers.ripLo, registers.ripHi)
   if (hasError) frames.push(error, 0)
-  enterHandler(v, guest.idt.lo(vector), guest.idt.hi(vector), !guest.idt.isTrap(vector))
+  enterHandler(v, handler.lo, handler.hi, !handler.trap)
 }
 
 /** Order in which the fields of lguest64_regs are pushed: from the last to the first. */
@@ -98,7 +100,8 @@ const PUSHED = [
  */
 export const reflectSystemCall = (v: VirtualCpu64): void => {
   const { registers, frames, guest } = v
-  if (!guest.syscallSet) kill("a system call without SET_SYSCALL")
+  const handler = guest.idt.find(SYSCALL_HANDLER)
+  if (handler === undefined) return kill("a system call without SET_SYSCALL")
   if (v.host.kernel.observed) observe.systemCall(v)
   const user = v.userView
   const flags = visibleFlags(v)
@@ -114,10 +117,10 @@ export const reflectSystemCall = (v: VirtualCpu64): void => {
     if (offset === STATE.r11.offset) frames.push(flags, 0)
     else frames.push(registers.lo(offset), registers.hi(offset))
   }
-  registers.set(STATE.rcx.offset, guest.syscallLo, guest.syscallHi)
+  registers.set(STATE.rcx.offset, handler.lo, handler.hi)
   registers.set(STATE.r11.offset, flags & ~FLAG_IF, 0)
   v.host.kernel.statistics.reflectedSystemCalls++
-  enterHandler(v, guest.syscallLo, guest.syscallHi, true)
+  enterHandler(v, handler.lo, handler.hi, true)
   // What every kernel has in SFMASK: C code wants DF clear, and no process may choose which way its kernel copies.
   registers.setFlags(registers.flags & ~(FLAG_DF | FLAG_AC))
 }

@@ -4,6 +4,10 @@ import type { SharedHeap } from "../../machine/shared.ts"
  * What the module remembers of a virtual CPU besides its registers: numbers that all threads share. Its own thread writes
  * them, but for the pending interrupts, which anybody adds to, and all of them before it is up, which whoever starts it sets.
  */
+const DOWN = 0
+const STARTING = 1
+const UP = 2
+
 export class VcpuWords {
   private readonly numbers: Float64Array
   private readonly words: Int32Array
@@ -97,11 +101,12 @@ export class VcpuWords {
   set userView(user: boolean) {
     this.words[2] = user ? 1 : 0
   }
+  /** Atomic: who goes to HALT looks whether anybody is left who could wake him, and two may do so at once. */
   get halted(): boolean {
-    return this.words[3] !== 0
+    return Atomics.load(this.words, 3) !== 0
   }
   set halted(halted: boolean) {
-    this.words[3] = halted ? 1 : 0
+    Atomics.store(this.words, 3, halted ? 1 : 0)
   }
   get taskSwitched(): boolean {
     return this.words[4] !== 0
@@ -111,11 +116,15 @@ export class VcpuWords {
   }
   /** Whether it has been started. */
   get up(): boolean {
-    return Atomics.load(this.words, 5) !== 0
+    return Atomics.load(this.words, 5) === UP
   }
-  /** Starts it, once: false if it was up. */
+  /** Starts it, once: false if somebody else has. */
   bringUp(): boolean {
-    return Atomics.exchange(this.words, 5, 1) === 0
+    return Atomics.exchange(this.words, 5, STARTING) === DOWN
+  }
+  /** Its registers are what they have to be: from here on others may interrupt it. */
+  isUp(): void {
+    Atomics.store(this.words, 5, UP)
   }
   /** A guarded write is under way. */
   get guarding(): boolean {

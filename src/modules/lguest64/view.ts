@@ -46,15 +46,17 @@ const viewOf = (guest: Guest64, vcpu: VirtualCpu64, pages: VcpuPages): VcpuView 
 
 const handlersOf = (idt: GuestIdt): ReadonlyArray<Handler> => {
   const handlers: Handler[] = []
-  for (let vector = 0; vector < VECTORS; vector++)
-    if (idt.present(vector))
-      handlers.push({
-        vector,
-        address: (BigInt(idt.hi(vector)) << 32n) | BigInt(idt.lo(vector)),
-        user: idt.isUser(vector),
-        trap: idt.isTrap(vector),
-        direct: false,
-      })
+  for (let vector = 0; vector < VECTORS; vector++) {
+    const handler = idt.find(vector)
+    if (handler === undefined) continue
+    handlers.push({
+      vector,
+      address: (BigInt(handler.hi) << 32n) | BigInt(handler.lo),
+      user: idt.isUser(vector),
+      trap: handler.trap,
+      direct: false,
+    })
+  }
   return handlers
 }
 

@@ -351,6 +351,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     this.clear(entry, 0)
     this.mmu.linear()
     this.words.bringUp()
+    this.words.isUp()
   }
 
   /** VCPU_UP by virtual CPU `by`: as the ABI says. */
@@ -362,6 +363,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     this.setShared(S.irqEnabled.offset, 0)
     if (by.mmu.isLinear) this.mmu.linear()
     else by.checked(this.mmu.newRoot(by.mmu.pgd))
+    this.words.isUp()
     this.host.kernel.wake(this.task)
   }
 
