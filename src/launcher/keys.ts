@@ -7,6 +7,7 @@ const CTRL_A = 0x01
 
 export const KEYS_HELP = [
   "Ctrl-A x  end the run",
+  "Ctrl-A c  the monitor, and back",
   "Ctrl-A h  this help",
   "Ctrl-A n  type at the next guest (lguest64 up)",
   "Ctrl-A a  send Ctrl-A to the guest (also Ctrl-A Ctrl-A)",
@@ -17,6 +18,8 @@ export interface KeyActions {
   readonly send: (bytes: Uint8Array) => void
   readonly quit: () => void
   readonly help: () => void
+  /** Opens the monitor, or goes back to the guest. */
+  readonly monitor: () => void
   /** Another guest has the keyboard from now on. */
   readonly next: () => void
 }
@@ -51,6 +54,10 @@ export class Keys {
         case 0x68: // h
         case 0x3f: // ?
           this.actions.help()
+          break
+        case 0x63: // c
+          send()
+          this.actions.monitor()
           break
         case 0x6e: // n
           send()

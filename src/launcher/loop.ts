@@ -74,6 +74,7 @@ class Loop {
       const outcome = await this.step()
       if (outcome !== undefined) {
         await this.engine.close?.()
+        this.terminal.releaseOutput()
         this.terminal.flush()
         // A write that fails says so a turn later, and a guest's last words that nobody got are no success.
         await this.turn()
@@ -98,7 +99,9 @@ class Loop {
     if (terminal.failure !== undefined) return terminal.failure
     const left = config.maxInstructions - this.before - engine.instructions
     if (left <= 0) return new InstructionLimit({ limit: config.maxInstructions })
-    const event = await this.timed(Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity))
+    const held = await terminal.monitor?.attend(engine)
+    const slice = Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity)
+    const event = held ?? (await this.timed(slice))
     if (!terminal.flush()) await this.drain()
     switch (event.kind) {
       case "budget":

@@ -10,6 +10,7 @@ import { Files, packageVersion } from "./files.ts"
 import { openDevices, Surroundings } from "./guestDevices.ts"
 import { type BootImage, loadImages } from "./image.ts"
 import { type Ending, runLoop } from "./loop.ts"
+import { MonitorConsole } from "./monitor/console.ts"
 import type { RunOptions } from "./options.ts"
 import { Sampler } from "./sampler.ts"
 import { Terminal, type TerminalSession } from "./terminal.ts"
@@ -128,7 +129,9 @@ const awaitGdb = (config: EngineConfig, terminal: TerminalSession, port: number)
       patience: terminal,
       forwardOnly: oneWay,
     })
-    const bound = yield* serveGdb(session, port)
+    const { Monitor } = yield* Effect.promise(() => import("./monitor/commands.ts"))
+    const monitor = new Monitor(() => session.current)
+    const bound = yield* serveGdb(session, port, (line) => monitor.execute(line))
     terminal.note(`lguest64: the guest waits for gdb: target remote 127.0.0.1:${bound}`)
     return session
   })
@@ -168,6 +171,7 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     const log = yield* openLog(options, terminal)
     const writeTrace = yield* openTrace(options, image, terminal)
     if (options.verbose) announce(options, image, terminal)
+    if (terminal.interactive) terminal.monitor = new MonitorConsole(terminal, options.gdb !== undefined)
     const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
     const startMs = startOf(options)
     const note = (line: string) => terminal.note(line)

@@ -1,6 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Engine, EngineEvent } from "./engine.ts"
 import { CannotWrite, Interrupted } from "./errors.ts"
 import { problemOf } from "./files.ts"
 import { Keys, KEYS_HELP } from "./keys.ts"
@@ -16,6 +17,21 @@ const NEWLINE = 0x0a
 const INPUT_HIGH = 1 << 16
 /** A line is what a person would type; longer ones come in parts, so that a guest's small buffers fill up in turn. */
 const LONGEST_LINE = 256
+
+/** Of the guest's unfinished line, shown again when its console is. */
+const LONGEST_REST = 512
+
+/** What Ctrl-A c opens (monitor/console.ts). */
+export interface TerminalMonitor {
+  /** What is typed is the monitor's. */
+  readonly isOpen: boolean
+  toggle(): void
+  input(bytes: Uint8Array): void
+  /** Whatever `say` writes stands above the line that is being typed. */
+  above(say: () => void): void
+  /** To be asked before each slice: what has become of a guest that the monitor holds; undefined: it may run. */
+  attend(engine: Engine): Promise<EngineEvent | undefined>
+}
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 
@@ -35,6 +51,11 @@ export class TerminalSession {
   private waiter: (() => void) | undefined
   private resized: (() => void) | undefined
   private nextGuest: (() => void) | undefined
+  /** Whoever gives the guest a monitor sets it. */
+  monitor: TerminalMonitor | undefined
+  /** Output waits for the guest's console to be back. */
+  private held = false
+  private rest = Buffer.alloc(0)
   private readonly undo: Array<() => void> = []
 
   constructor() {
@@ -66,8 +87,15 @@ export class TerminalSession {
     if (stdout.isTTY !== true) handle?.setBlocking?.(false)
 
     const keys = new Keys({
-      send: (bytes) => this.received(Buffer.from(bytes)),
-      quit: () => this.fail("Ctrl-A x"),
+      send: (bytes) => {
+        if (this.monitor?.isOpen === true) this.monitor.input(bytes)
+        else this.received(Buffer.from(bytes))
+      },
+      monitor: () => {
+        if (this.monitor === undefined) this.note("lguest64: there is no monitor here")
+        else this.monitor.toggle()
+      },
+      quit: () => this.quit(),
       help: () => this.note(["", ...KEYS_HELP].join("\n")),
       next: () => this.nextGuest?.(),
     })
@@ -95,12 +123,18 @@ export class TerminalSession {
   }
 
   close(): void {
+    this.releaseOutput()
     // What is said after the guest's last words begins on a line of its own.
     if (process.stdout.isTTY === true && !this.column0 && !this.hungUp) process.stdout.write("\n")
     for (const undo of this.undo.splice(0).reverse()) undo()
     // Errors that are still on their way have nobody left to tell.
     process.stdout.on("error", () => undefined)
     process.stderr.on("error", () => undefined)
+  }
+
+  /** Ends the run, as a person wants it. */
+  quit(): void {
+    this.fail("Ctrl-A x")
   }
 
   private fail(by: Interrupted["by"]): void {
@@ -169,17 +203,52 @@ export class TerminalSession {
 
   /** Sends what was written. False: whoever reads us is slow, so wait for a change. */
   flush(): boolean {
-    if (this.output.length > 0) {
+    if (this.output.length > 0 && !this.held) {
       const bytes = Buffer.concat(this.output.splice(0))
       this.column0 = bytes.at(-1) === NEWLINE
+      if (this.monitor !== undefined) {
+        const newline = bytes.lastIndexOf(NEWLINE)
+        const begun = newline < 0 ? Buffer.concat([this.rest, bytes]) : bytes.subarray(newline + 1)
+        this.rest = Buffer.from(begun.subarray(-LONGEST_REST))
+      }
       process.stdout.write(bytes)
     }
     return !process.stdout.writableNeedDrain
   }
 
+  /** From here on the terminal shows what `show` is given; the guest's output is kept. */
+  holdOutput(): void {
+    this.flush()
+    if (!this.column0) this.show("\n")
+    this.held = process.stdout.isTTY === true
+  }
+
+  /** The guest's console is back: the line that it had begun, and what it has written since. */
+  releaseOutput(): void {
+    if (!this.held) return
+    this.held = false
+    process.stdout.write(this.rest)
+    this.column0 = this.rest.length === 0
+    this.flush()
+  }
+
+  /** Bytes that are kept. */
+  get heldBytes(): number {
+    return this.held ? this.output.reduce((sum, { length }) => sum + length, 0) : 0
+  }
+
+  /** Text of the monitor's, at once. */
+  show(text: string): void {
+    if (this.hungUp) return
+    if (process.stdout.isTTY === true) process.stdout.write(text)
+    else process.stderr.write(text)
+  }
+
   /** A line of ours, on standard error. In raw mode too libuv turns line ends into what a terminal needs. */
   note(line: string): void {
-    process.stderr.write(`${line}\n`)
+    const say = (): void => void process.stderr.write(`${line}\n`)
+    if (this.monitor?.isOpen === true) this.monitor.above(say)
+    else say()
   }
 
   /** Columns and rows of the terminal that shows the output. */

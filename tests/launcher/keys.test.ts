@@ -9,6 +9,7 @@ const typed = (...pieces: ReadonlyArray<string>): string => {
     send: (bytes) => (happened += Buffer.from(bytes).toString("latin1")),
     quit: () => (happened += "<Q>"),
     help: () => (happened += "<H>"),
+    monitor: () => (happened += "<M>"),
     next: () => (happened += "<N>"),
   })
   for (const piece of pieces) keys.input(Buffer.from(piece, "latin1"))
@@ -23,6 +24,7 @@ describe("keys", () => {
     ["\x01a\x01\x01b", "\x01\x01b"],
     ["\x01zq", "q"],
     ["a\x01nb", "a<N>b"],
+    ["a\x01cb\x01cd", "a<M>b<M>d"],
     ["\x03\x1a", "\x03\x1a"],
   ])("%j gives %j", (input, output) => expect(typed(input)).toBe(output))
 

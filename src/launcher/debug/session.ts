@@ -289,6 +289,11 @@ export class DebugSession {
     return this.ended
   }
 
+  /** The engine below; undefined before the first is there. */
+  get current(): Engine | undefined {
+    return this.engine
+  }
+
   /** The guest; to be looked at while it is stopped. Another one after every stop. */
   get target(): DebugTarget {
     return this.using

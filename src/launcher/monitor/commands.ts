@@ -103,6 +103,18 @@ export class Monitor {
     return names.filter((name) => name.startsWith(word!)).map((name) => before! + name)
   }
 
+  /** The instruction that a virtual CPU is at. */
+  where(vcpu: number): string {
+    const subject = new Subject(this.engine() ?? fail("there is no guest yet"), vcpu)
+    const position: Position = { format: { count: 1, format: "i", size: 1 }, next: subject.register("rip") }
+    try {
+      return `virtual CPU ${subject.index} at ${examine(subject, position, "i", [], false)}`
+    } catch (thrown) {
+      if (thrown instanceof MonitorError) return `virtual CPU ${subject.index}: ${thrown.message}`
+      throw thrown
+    }
+  }
+
   private get subject(): Subject {
     return new Subject(this.engine() ?? fail("there is no guest yet"), this.selected)
   }
@@ -133,7 +145,7 @@ export class Monitor {
         run: (words) => {
           none(words, "stop")
           this.driver.stop()
-          return ""
+          return `the guest is stopped\n${this.where(this.subject.index)}`
         },
       },
       cont: {

@@ -120,6 +120,7 @@ const instructions = (read: Reader, from: bigint, count: number, bits: 32 | 64, 
   if (bytes.length === 0) return nothing(space, from)
   const decoder = new Decoder(bits, bytes, DecoderOptions.None)
   const formatter = new Formatter(FormatterSyntax.Gas)
+  formatter.uppercaseHex = false
   try {
     decoder.ip = from
     const rows: string[] = []

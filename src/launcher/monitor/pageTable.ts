@@ -92,9 +92,16 @@ const addressAndView = (subject: Subject, what: string, words: ReadonlyArray<str
   return [address, view]
 }
 
-const verdict = (subject: Subject, gpa: number | undefined, hpa: number | undefined): string => {
+const verdict = (
+  subject: Subject,
+  gpa: number | undefined,
+  hpa: number | undefined,
+  last: Entry | undefined,
+): string => {
   const { base, bytes } = subject.guest
   const guest = gpa === undefined ? "the guest maps nothing here" : `the guest maps guest-physical ${hex(gpa)}`
+  if (hpa === undefined && last !== undefined && isPresent(last))
+    return `${guest}; what is here belongs to the host, and the guest cannot use it`
   if (hpa === undefined) {
     const next = gpa === undefined ? "so an access is the guest's fault" : "so the first access comes to the host"
     return `${guest}; the shadow has nothing yet, ${next}`
@@ -131,7 +138,7 @@ export const infoPageTable = (subject: Subject, words: ReadonlyArray<string>): s
   }
   if (walks.shadow.length === 0) rows.push("there is no shadow root for this view yet")
   const gpa = held.linear ? Number(address) : target(format, walks.guest, address)
-  return [...rows, verdict(subject, gpa, target(format, walks.shadow, address))].join("\n")
+  return [...rows, verdict(subject, gpa, target(format, walks.shadow, address), walks.shadow.at(-1))].join("\n")
 }
 
 export const infoShadow = (subject: Subject, words: ReadonlyArray<string>): string => {

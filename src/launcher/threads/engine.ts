@@ -21,6 +21,9 @@ const TURN_MS = 8
 /** How long the launcher waits for a thread that holds a lock, ms. */
 const PATIENCE_MS = 10_000
 
+/** How often to look whether all threads have paused, ms. */
+const PAUSE_MS = 1
+
 const BUDGET: HostedEvent = { kind: "budget" }
 
 /** This module is TypeScript under test, and JavaScript in the package. */
@@ -148,6 +151,14 @@ class Threads {
     return this.over ?? idle() ?? translate(BUDGET)
   }
 
+  /** All virtual CPUs leave their guests and wait. Those that have something for the launcher are seen to first. */
+  async pause(): Promise<void> {
+    const { kernel } = this.host
+    kernel.pause()
+    while (!kernel.paused && this.over === undefined && !this.closing)
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+  }
+
   async close(): Promise<void> {
     this.closing = true
     await Promise.all([...this.workers.values()].map((worker) => worker.terminate()))
@@ -189,10 +200,14 @@ export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
     skip: (until) => threads.guarded(() => kernel.passTime(until)),
     input: (bytes) => threads.guarded(() => guest.input(bytes)),
     resize: (columns, rows) => threads.guarded(() => guest.board.console.resize(columns, rows)),
+    pause: () => threads.pause(),
+    resume: () => kernel.unpause(),
     close: () => threads.close(),
     inspect: () => ({
       machine: host.machine,
       guest: host.inspect(),
+      module: host.view(),
+      pci: guest.board.pci,
       get position() {
         return kernel.time
       },
