@@ -45,6 +45,8 @@ class Threads {
   private closing = false
   /** What went wrong with the threads themselves. */
   private failure: EngineEvent | undefined
+  /** An error of ours. */
+  private defect: { readonly thrown: unknown } | undefined
   /** Ends the turn of `run`. */
   private wake: (() => void) | undefined
 
@@ -87,7 +89,8 @@ class Threads {
   }
 
   private hear(message: ThreadMessage): void {
-    if (this.over !== undefined) return
+    // Whoever waits for an answer then waits until its thread is ended; and no new thread is started any more.
+    if (this.closing || this.over !== undefined) return
     switch (message.kind) {
       case "log":
         this.config.log.write(message.line)
@@ -105,9 +108,7 @@ class Threads {
     host.device.serve(vcpu)
     if (pending.kind === "start") this.start(this.threadOf(pending.vcpu), pending.vcpu)
     guest.answer(pending)
-    // What our own side of the device has to say is that the devices' fault killed the guest.
-    const fault = host.device.serve(vcpu)
-    if (fault !== undefined) guest.answer(fault)
+    this.endByFault()
     if (guest.end !== undefined) {
       this.wake?.()
       return
@@ -117,14 +118,35 @@ class Threads {
     Atomics.notify(words, 0)
   }
 
+  /** Our own side of the device has one thing to say, which no thread hears: that a fault of the devices killed the guest. */
+  private endByFault(): void {
+    const { device } = this.host
+    const fault = device.serve(device.served)
+    if (fault?.kind === "killed") this.guest.answer(fault)
+  }
+
   /** What a thread that is lost makes impossible ends the guest. */
   guarded(work: () => void): void {
+    if (this.over !== undefined) return
     try {
       work()
+      this.endByFault()
     } catch (thrown) {
-      if (!(thrown instanceof ThreadLost)) throw thrown
-      this.lost(thrown.message)
+      if (thrown instanceof ThreadLost) this.lost(thrown.message)
+      else this.defect ??= { thrown }
+      this.wake?.()
     }
+  }
+
+  /** Nothing to do until then; undefined: there is. */
+  private get idle(): EngineEvent | undefined {
+    const { guest, host } = this
+    const { scheduler } = host.kernel
+    let event: EngineEvent | undefined
+    this.guarded(() => {
+      if (scheduler.allIdle && !guest.board.busy) event = { kind: "idle", until: scheduler.idleDeadline() }
+    })
+    return event
   }
 
   /** Why there is nothing more to run. */
@@ -133,12 +155,8 @@ class Threads {
   }
 
   async run(): Promise<EngineEvent> {
-    const { guest, host } = this
-    const { scheduler } = host.kernel
-    this.guarded(() => guest.poll())
-    const idle = (): EngineEvent | undefined =>
-      scheduler.allIdle && !guest.board.busy ? { kind: "idle", until: scheduler.idleDeadline() } : undefined
-    const now = this.over ?? idle()
+    this.guarded(() => this.guest.poll())
+    const now = this.outcome
     if (now !== undefined) return now
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, TURN_MS)
@@ -148,7 +166,14 @@ class Threads {
       }
     })
     this.wake = undefined
-    return this.over ?? idle() ?? translate(BUDGET)
+    return this.outcome ?? translate(BUDGET)
+  }
+
+  /** What `run` has to say at once. Throws what a message has thrown, which nobody could catch there. */
+  private get outcome(): EngineEvent | undefined {
+    const idle = this.idle
+    if (this.defect !== undefined) throw this.defect.thrown
+    return this.over ?? idle
   }
 
   /** All virtual CPUs leave their guests and wait. Those that have something for the launcher are seen to first. */
