@@ -12,6 +12,8 @@ import { ONE_VCPU_IS_I386, PAE_IS_I386, type RunOptions } from "./options.ts"
 export interface BootImage {
   /** The kernel's file, for messages. */
   readonly file: string
+  /** Its bytes, and what is in them. */
+  readonly source: Uint8Array
   readonly kernel: KernelImage
   readonly initrd: Uint8Array | undefined
 }
@@ -23,20 +25,28 @@ const RESERVED: Limits["reserved"] = {
   x86_64: [slot, slot + (1n << 39n) - 1n],
 }
 
+/** What is in a kernel's file, for the machine that the options ask for. */
+export const kernelOf = (
+  file: string,
+  bytes: Uint8Array,
+  { memoryBytes, native }: Pick<RunOptions, "memoryBytes" | "native">,
+): Effect.Effect<KernelImage, BadImage> =>
+  Effect.try({
+    try: () => parseElf(bytes, { memoryBytes, reserved: native ? undefined : RESERVED }),
+    catch: (thrown) => {
+      if (!(thrown instanceof KernelError)) throw thrown
+      return new BadImage({ file, problem: thrown.message })
+    },
+  })
+
 export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadImage | MissingFile | UsageError, Files> =>
   Effect.gen(function* () {
     const files = yield* Files
     const own = options.kernel === undefined
     const arch = options.arch ?? "x86_64"
     const file = options.kernel ?? files.own(`guests/images/puppy-${arch}.elf`)
-    const bytes = yield* files.read(file)
-    const kernel = yield* Effect.try({
-      try: () => parseElf(bytes, { memoryBytes: options.memoryBytes, reserved: options.native ? undefined : RESERVED }),
-      catch: (thrown) => {
-        if (!(thrown instanceof KernelError)) throw thrown
-        return new BadImage({ file, problem: thrown.message })
-      },
-    })
+    const source = yield* files.read(file)
+    const kernel = yield* kernelOf(file, source, options)
     if (options.arch !== undefined && options.arch !== kernel.arch)
       return yield* new BadImage({
         file,
@@ -48,9 +58,9 @@ export const loadImages = (options: RunOptions): Effect.Effect<BootImage, BadIma
       return yield* new UsageError({ problem: ONE_VCPU_IS_I386 })
 
     const initrdFile = options.initrd ?? (own ? files.own(`guests/images/initramfs-${arch}.cpio`) : undefined)
-    if (initrdFile === undefined) return { file, kernel, initrd: undefined }
+    if (initrdFile === undefined) return { file, source, kernel, initrd: undefined }
     const initrd = yield* files.read(initrdFile)
     const problem = cpioProblem(initrd)
     if (problem !== undefined) return yield* new BadImage({ file: initrdFile, problem })
-    return { file, kernel, initrd }
+    return { file, source, kernel, initrd }
   })

@@ -25,10 +25,49 @@ export interface LoopConfig {
   /** Where statistics are asked for. */
   readonly sampler: Sampler | undefined
   readonly restarted: () => void
+  /** Instructions after which the run ends with its state as outcome; Infinity: never. */
+  readonly saveAt: number
+  /** Processors, each of which executes up to an instruction in a nanosecond. */
+  readonly processors: number
+  /** Where the loop was when the machine that `create` makes first was saved. */
+  readonly resume: LoopState | undefined
+}
+
+/** What the loop remembers from one step to the next, as far as a guest can tell. Times are simulated, ns. */
+export interface LoopState {
+  /** Instructions of machines before a restart. */
+  readonly before: number
+  /** When the guest got its last input, and how many bytes it has got of it. */
+  readonly fedAt: number
+  readonly fed: number
+  /** When ^D may be pressed again, and how long to wait after that. */
+  readonly endAt: number
+  readonly endPause: number
+  /** When it was last seen to have said something, and whether it has said nothing since. */
+  readonly spokeAt: number
+  readonly quiet: boolean
+  /** What is left of a slice that was cut. */
+  readonly rest: number
+}
+
+/** For who saves a machine and has no loop at hand. */
+export const NO_LOOP: LoopState = {
+  before: 0,
+  fedAt: 0,
+  fed: 0,
+  endAt: 0,
+  endPause: 1e9,
+  spokeAt: 0,
+  quiet: false,
+  rest: 0,
 }
 
 export interface Ending {
-  readonly outcome: { readonly kind: "powerOff"; readonly status: number; readonly message: string } | LoopError
+  readonly outcome:
+    | { readonly kind: "powerOff"; readonly status: number; readonly message: string }
+    /** `saveAt` has come: the engine is between two slices. */
+    | { readonly kind: "save"; readonly loop: LoopState }
+    | LoopError
   /** The machine that ran last. */
   readonly engine: Engine
 }
@@ -59,8 +98,11 @@ class Loop {
   private endAt = 0
   private endPause = SECOND
   private fedAt = 0
+  private fed = 0
   private spokeAt = 0
   private spoken = 0
+  /** What is left of a slice that was cut in order to save. */
+  private rest = 0
 
   constructor(config: LoopConfig) {
     this.config = config
@@ -70,6 +112,7 @@ class Loop {
 
   async run(): Promise<Ending> {
     await this.start()
+    if (this.config.resume !== undefined) this.resume(this.config.resume)
     for (;;) {
       const outcome = await this.step()
       if (outcome !== undefined) {
@@ -81,6 +124,22 @@ class Loop {
         return { outcome: "_tag" in outcome ? outcome : (this.terminal.failure ?? outcome), engine: this.engine }
       }
     }
+  }
+
+  private resume({ before, fedAt, fed, endAt, endPause, spokeAt, quiet, rest }: LoopState): void {
+    this.before = before
+    this.fedAt = fedAt
+    this.fed = fed
+    this.endAt = endAt
+    this.endPause = endPause
+    this.spokeAt = spokeAt
+    this.spoken = quiet ? this.terminal.written : -1
+    this.rest = rest
+  }
+
+  private get state(): LoopState {
+    const { before, fedAt, fed, endAt, endPause, spokeAt, rest } = this
+    return { before, fedAt, fed, endAt, endPause, spokeAt, quiet: this.spoken === this.terminal.written, rest }
   }
 
   private async start(): Promise<void> {
@@ -97,14 +156,17 @@ class Loop {
   private async step(): Promise<Ending["outcome"] | undefined> {
     const { engine, terminal, config } = this
     if (terminal.failure !== undefined) return terminal.failure
-    const left = config.maxInstructions - this.before - engine.instructions
+    const done = this.before + engine.instructions
+    if (done >= config.saveAt) return { kind: "save", loop: this.state }
+    const left = config.maxInstructions - done
     if (left <= 0) return new InstructionLimit({ limit: config.maxInstructions })
+    const whole = this.rest > 0 ? this.rest : Math.min(this.slice, config.sampler?.tick(engine) ?? Infinity)
     const held = await terminal.monitor?.attend(engine)
-    const slice = Math.min(this.slice, left, config.sampler?.tick(engine) ?? Infinity)
-    const event = held ?? (await this.timed(slice))
+    const event = held ?? (await this.until(config.saveAt - done, Math.min(whole, left)))
     if (!terminal.flush()) await this.drain()
     switch (event.kind) {
       case "budget":
+        if (this.rest > 0) return undefined
         if (terminal.interactive || (!config.deterministic && engine.now - this.fedAt >= SECOND)) this.feed()
         await this.turn()
         return undefined
@@ -121,6 +183,18 @@ class Loop {
         await this.start()
         return undefined
     }
+  }
+
+  /** Runs a slice, or as much of it as is sure to end before so many instructions; the rest then comes in the next step. */
+  private async until(instructions: number, slice: number): Promise<EngineEvent> {
+    const most = Math.max(1, Math.floor(instructions / this.config.processors))
+    this.rest = 0
+    if (most >= slice) return this.timed(slice)
+    const inspection = this.engine.inspect()
+    const from = inspection.position
+    const event = await this.engine.run(most)
+    if (event.kind === "budget") this.rest = Math.max(0, slice - (inspection.position - from))
+    return event
   }
 
   /** Runs a slice, and finds the length of the next. */
@@ -155,6 +229,7 @@ class Loop {
     const bytes = terminal.take()
     if (bytes === undefined) return false
     engine.input(bytes)
+    this.fed += bytes.length
     this.fedAt = engine.now
     return true
   }

@@ -37,6 +37,15 @@ export interface RunOptions {
   readonly blocks: ReadonlyArray<BlockSpec>
   readonly net: NetSpec | undefined
   readonly smp: SmpOptions
+  readonly save: SaveSpec | undefined
+  readonly restore: RestoreSpec | undefined
+}
+
+/** `--save FILE --save-at N`. */
+export interface SaveSpec {
+  readonly file: string
+  /** Instructions, as --max-instructions counts them. */
+  readonly at: number
 }
 
 /** `--trace FILE --trace-limit SIZE`. */
@@ -44,6 +53,13 @@ export interface TraceSpec {
   readonly file: string
   /** The most bytes that it may have. */
   readonly limit: number
+}
+
+/** `--restore FILE`. */
+export interface RestoreSpec {
+  readonly file: string
+  /** Which options are on the command line too, by their names without dashes; "KERNEL" if there is one. */
+  readonly given: ReadonlySet<string>
 }
 
 /** `lguest64 up`: the guests are in a file. */
@@ -181,12 +197,29 @@ interface Parsed {
   readonly smp?: number
   readonly pcpus?: number
   readonly pin?: ReadonlyMap<number, number>
+  readonly save?: string
+  readonly saveAt?: number
+  readonly restore?: string
+}
+
+const saveOf = ({ save, saveAt }: Parsed): SaveSpec | undefined => {
+  if (save !== undefined && saveAt !== undefined) return { file: save, at: saveAt }
+  if (save !== undefined) throw new InvalidArgumentError("--save needs --save-at N: after how many instructions")
+  if (saveAt !== undefined) throw new InvalidArgumentError("--save-at needs --save FILE: where to")
+  return undefined
 }
 
 const traceOf = ({ trace, traceLimit }: Parsed): TraceSpec | undefined => {
   if (trace !== undefined) return { file: trace, limit: traceLimit ?? parseTraceLimit(DEFAULT_TRACE) }
   if (traceLimit !== undefined) throw new InvalidArgumentError("--trace-limit needs --trace FILE: what it bounds")
   return undefined
+}
+
+const restoreOf = ({ restore }: Parsed, kernel: string | undefined, command: Command): RestoreSpec | undefined => {
+  if (restore === undefined) return undefined
+  const names = command.options.filter((o) => command.getOptionValueSource(o.attributeName()) === "cli")
+  const given = names.map((option) => option.name())
+  return { file: restore, given: new Set(kernel === undefined ? given : ["KERNEL", ...given]) }
 }
 
 /** Throws what commander shows as a mistake on the command line. */
@@ -265,12 +298,15 @@ const program = (
       `do not start before gdb says so; PORT on this computer (default ${GDB_PORT}; 0: a free one) awaits it`,
       parsePort,
     )
+    .option("--save <FILE>", "end the run with a snapshot of the machine (docs/snapshots.md)")
+    .option("--save-at <N>", "after N instructions", parseCount)
+    .option("--restore <FILE>", "go on where a snapshot was made, with its machine's options")
     .option("--verbose", "say on standard error what is started")
     .option("-d <EVENTS>", `log events: any of ${LOG_CATEGORIES.join(",")}`, parseCategories)
     .option("-D <FILE>", "log to FILE and not to standard error")
     .addHelpText("after", HELP_AFTER)
     .allowExcessArguments(false)
-    .action((kernel: string | undefined, o: Parsed) =>
+    .action((kernel: string | undefined, o: Parsed, command: Command) =>
       accept({
         kernel,
         arch: o.arch,
@@ -292,6 +328,8 @@ const program = (
         blocks: o.block ?? [],
         net: o.net,
         smp: smpOf(o),
+        save: saveOf(o),
+        restore: restoreOf(o, kernel, command),
       }),
     )
   root
@@ -331,6 +369,32 @@ export const defaultOptions = (): RunOptions => {
   return request.options
 }
 
+/** What cannot be meant, whatever the image is. */
+export const problemOf = (options: RunOptions): string | undefined => {
+  const { native, pae, smp, save } = options
+  const { length } = new TextEncoder().encode(options.cmdline)
+  if (length > CMDLINE_LONGEST) return `--append has ${length} bytes; ${CMDLINE_LONGEST} is the longest`
+  const hypervisors = [...options.log].filter((category) => category !== "int")
+  if (native && hypervisors.length > 0)
+    return `-d ${hypervisors.join(",")} logs what a hypervisor does, and --native has none`
+  if (options.logFile !== undefined && options.log.size === 0)
+    return "-D names a file for the log, and without -d there is none"
+  if (options.trace !== undefined && options.gdb !== undefined)
+    return "--trace tells of a run from its start to its end, and gdb goes back and forth in it"
+  if (pae && native) return "--pae is a choice of the host's, and --native has none"
+  if (native && smp.processors !== smp.vcpus)
+    return "--pcpus and --pin are for a host's scheduler, and --native has none"
+  if (pae && options.arch === "x86_64") return PAE_IS_I386
+  // Puppy, which would be taken then.
+  if (pae && options.kernel === undefined)
+    return "--pae needs a KERNEL built for it: puppy's page tables have two levels"
+  if (save !== undefined && smp.given && !native && !options.deterministic)
+    return "--save needs --deterministic where there is --smp: a snapshot is of a machine in one thread"
+  if (save !== undefined && options.gdb !== undefined)
+    return "--save-at is for a run that no debugger steers, and there is --gdb"
+  return undefined
+}
+
 /** Parses the arguments that follow the program's name. */
 export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effect<Request, UsageError> =>
   Effect.suspend((): Effect.Effect<Request, UsageError> => {
@@ -363,31 +427,8 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
     if (report !== undefined) return Effect.succeed({ kind: "report", options: report })
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
-    const { length } = new TextEncoder().encode(options.cmdline)
-    if (length > CMDLINE_LONGEST)
-      return Effect.fail(new UsageError({ problem: `--append has ${length} bytes; ${CMDLINE_LONGEST} is the longest` }))
-    const hypervisors = [...options.log].filter((category) => category !== "int")
-    if (options.native && hypervisors.length > 0)
-      return Effect.fail(
-        new UsageError({ problem: `-d ${hypervisors.join(",")} logs what a hypervisor does, and --native has none` }),
-      )
-    if (options.logFile !== undefined && options.log.size === 0)
-      return Effect.fail(new UsageError({ problem: "-D names a file for the log, and without -d there is none" }))
-    if (options.trace !== undefined && options.gdb !== undefined)
-      return Effect.fail(
-        new UsageError({ problem: "--trace tells of a run from its start to its end, and gdb goes back and forth in it" }),
-      )
-    if (options.pae && options.native)
-      return Effect.fail(new UsageError({ problem: "--pae is a choice of the host's, and --native has none" }))
-    if (options.native && options.smp.processors !== options.smp.vcpus)
-      return Effect.fail(
-        new UsageError({ problem: "--pcpus and --pin are for a host's scheduler, and --native has none" }),
-      )
-    if (options.pae && options.arch === "x86_64") return Effect.fail(new UsageError({ problem: PAE_IS_I386 }))
-    // Puppy, which would be taken then.
-    if (options.pae && options.kernel === undefined)
-      return Effect.fail(
-        new UsageError({ problem: "--pae needs a KERNEL built for it: puppy's page tables have two levels" }),
-      )
+    // What a snapshot says has still to be added.
+    const problem = options.restore === undefined ? problemOf(options) : undefined
+    if (problem !== undefined) return Effect.fail(new UsageError({ problem }))
     return Effect.succeed({ kind: "run", options })
   })

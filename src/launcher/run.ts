@@ -4,15 +4,17 @@ import type * as Scope from "effect/Scope"
 import { seededEntropy } from "../devices/index.ts"
 import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
+import { BadState } from "../machine/snapshot.ts"
 import { createEngine, type Engine, type EngineConfig } from "./engine.ts"
 import { BadImage, type CannotWrite, type LaunchError, NoMemory } from "./errors.ts"
 import { Files, packageVersion } from "./files.ts"
 import { openDevices, Surroundings } from "./guestDevices.ts"
 import { type BootImage, loadImages } from "./image.ts"
-import { type Ending, runLoop } from "./loop.ts"
+import { type Ending, type LoopState, runLoop } from "./loop.ts"
 import { MonitorConsole } from "./monitor/console.ts"
-import type { RunOptions } from "./options.ts"
+import type { RunOptions, SaveSpec } from "./options.ts"
 import { Sampler } from "./sampler.ts"
+import type { Snapshot, SnapshotSource } from "./snapshot/index.ts"
 import { Terminal, type TerminalSession } from "./terminal.ts"
 
 /* `lguest64 run`: from options to the guest's exit status. */
@@ -48,6 +50,7 @@ const drive = (
   create: () => Promise<Engine>,
   terminal: TerminalSession,
   sampler: Sampler | undefined,
+  resume: LoopState | undefined,
 ): Effect.Effect<Ending, BadImage | NoMemory> =>
   Effect.tryPromise({
     try: () =>
@@ -57,12 +60,17 @@ const drive = (
         deterministic: config.options.deterministic,
         maxInstructions: config.options.maxInstructions,
         sampler,
+        saveAt: config.options.save?.at ?? Infinity,
+        processors: config.options.smp.processors,
+        resume,
         restarted: () => {
           if (config.options.verbose) terminal.note("lguest64: the guest restarts")
         },
       }),
     catch: (thrown) => {
       if (thrown instanceof BootError) return new BadImage({ file: image.file, problem: thrown.message })
+      if (thrown instanceof BadState)
+        return new BadImage({ file: config.options.restore?.file ?? image.file, problem: thrown.message })
       // What WebAssembly says when the system gives no such memory.
       if (thrown instanceof RangeError && /WebAssembly\.Memory/.test(thrown.message))
         return new NoMemory({ bytes: config.options.memoryBytes })
@@ -108,14 +116,15 @@ const openTrace = (options: RunOptions, image: BootImage, terminal: TerminalSess
   })
 
 /** Why a run cannot be repeated from its start, if it cannot. */
-const forwardOnly = ({ deterministic, blocks, net }: RunOptions): string | undefined => {
+const forwardOnly = ({ deterministic, blocks, net, restore }: RunOptions): string | undefined => {
+  if (restore !== undefined) return "a run that goes on from a snapshot has no past"
   if (!deterministic) return "it needs a run with --deterministic"
   if (blocks.length > 0 || net !== undefined) return "disks and networks are not what they were"
   return undefined
 }
 
 /** With --gdb: a guest that waits for gdb, which is told where. */
-const awaitGdb = (config: EngineConfig, terminal: TerminalSession, port: number) =>
+const awaitGdb = (config: EngineConfig, build: Create, terminal: TerminalSession, port: number) =>
   Effect.gen(function* () {
     // A good part of the launcher, for few runs.
     const { DebugSession, serveGdb } = yield* Effect.promise(() => import("./gdb/index.ts"))
@@ -125,7 +134,7 @@ const awaitGdb = (config: EngineConfig, terminal: TerminalSession, port: number)
       config,
       // A machine that is run again gets the same randomness again.
       create: (c) =>
-        createEngine(oneWay === undefined ? { ...c, devices: { ...c.devices, entropy: seededEntropy(seed) } } : c),
+        build(oneWay === undefined ? { ...c, devices: { ...c.devices, entropy: seededEntropy(seed) } } : c),
       patience: terminal,
       forwardOnly: oneWay,
     })
@@ -158,13 +167,63 @@ const engineScope = Effect.map(
   },
 )
 
+/** Large, and for few runs. */
+const snapshots = Effect.promise(() => import("./snapshot/index.ts"))
+
+/** The run that the command line asks for, or that goes on from a snapshot. */
+const beginning = (asked: RunOptions, core: Uint8Array) =>
+  Effect.gen(function* () {
+    if (asked.restore === undefined) return { options: asked, image: yield* loadImages(asked), snapshot: undefined }
+    const { optionsOf, readSnapshot } = yield* snapshots
+    const snapshot = yield* readSnapshot(asked.restore.file, core)
+    return { options: yield* optionsOf(snapshot, asked, asked.restore), image: snapshot.image, snapshot }
+  })
+
+/** The snapshot that the run was to end with. */
+const keep = (
+  { file, at }: SaveSpec,
+  { engine, outcome }: Ending,
+  source: SnapshotSource,
+  note: (line: string) => void,
+): Effect.Effect<void, CannotWrite> =>
+  Effect.gen(function* () {
+    if ("_tag" in outcome || outcome.kind !== "save") {
+      note(`lguest64: ${file}: there is no snapshot, as the run ended before ${at} instructions`)
+      return
+    }
+    yield* (yield* snapshots).saveSnapshot(file, engine, { ...source, loop: outcome.loop })
+    if (source.config.options.verbose) {
+      const { instructions, now } = engine
+      const { fed } = outcome.loop
+      note(`lguest64: ${file}: after ${instructions} instructions, at ${now} ns, with ${fed} bytes of the input taken`)
+    }
+  })
+
+type Create = (config: EngineConfig) => Promise<Engine>
+
+/** The first machine goes on from the snapshot; one after a restart begins. */
+const restoring = (snapshot: Snapshot | undefined, sampler: Sampler | undefined): Create => {
+  let left = snapshot
+  return async (config) => {
+    const engine = await createEngine(config)
+    if (left !== undefined) {
+      engine.snapshot!.restore(left.state)
+      if (left.manifest.samples !== null) sampler?.resume(engine, left.manifest.samples)
+    }
+    left = undefined
+    return engine
+  }
+}
+
 /** The guest's own exit status; everything else is an error. */
-export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
+export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
     const started = performance.now()
     const files = yield* Files
-    const image = yield* loadImages(options)
-    const core = new WebAssembly.Module((yield* files.read(files.own(CORE))) as Uint8Array<ArrayBuffer>)
+    const coreBytes = yield* files.read(files.own(CORE))
+    const { options, image, snapshot } = yield* beginning(asked, coreBytes)
+    const core = new WebAssembly.Module(coreBytes as Uint8Array<ArrayBuffer>)
+    if (options.save !== undefined) yield* (yield* snapshots).checkPlace(options.save.file)
     // Now, and not after an hour of simulation, is the time to learn that the report cannot be written.
     if (options.statsJson !== undefined) yield* files.write(options.statsJson, "")
     const terminal = yield* Terminal
@@ -173,9 +232,10 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
     if (options.verbose) announce(options, image, terminal)
     if (terminal.interactive) terminal.monitor = new MonitorConsole(terminal, options.gdb !== undefined)
     const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
-    const startMs = startOf(options)
+    const startMs = snapshot?.manifest.options.startMs ?? startOf(options)
     const note = (line: string) => terminal.note(line)
     const devices = yield* openDevices({ ...options, startMs, guest: 0, note }, new Surroundings())
+    if (snapshot !== undefined) yield* (yield* snapshots).checkDisks(snapshot, options, devices.disks)
     const config: EngineConfig = {
       core,
       kernel: image.kernel,
@@ -187,14 +247,17 @@ export const run = (options: RunOptions): Effect.Effect<number, LaunchError, Fil
       devices,
       log,
     }
-    const session = options.gdb === undefined ? undefined : yield* awaitGdb(config, terminal, options.gdb)
+    const build = restoring(snapshot, sampler)
+    const session = options.gdb === undefined ? undefined : yield* awaitGdb(config, build, terminal, options.gdb)
     const engines = yield* engineScope
-    const create = (): Promise<Engine> => session?.create() ?? engines(() => createEngine(config))
-    const ending = yield* drive(image, config, create, terminal, sampler)
+    const create = (): Promise<Engine> => session?.create() ?? engines(() => build(config))
+    const ending = yield* drive(image, config, create, terminal, sampler, snapshot?.manifest.loop)
     yield* writeTrace(ending)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     const { outcome } = ending
+    if (options.save !== undefined) yield* keep(options.save, ending, { config, image, core: coreBytes, sampler }, note)
     if ("_tag" in outcome) return yield* outcome
+    if (outcome.kind === "save") return 0
     if (options.verbose && outcome.message !== "") terminal.note(`lguest64: power off: ${outcome.message}`)
     return outcome.status
   })

@@ -25,6 +25,13 @@ export interface Sample {
   readonly shadowPagesAlive: Readonly<Record<string, number>>
 }
 
+/** All that a sampler remembers. */
+export interface SamplerState {
+  readonly samples: ReadonlyArray<Sample>
+  readonly interval: number
+  readonly next: number
+}
+
 const LIMIT = 512
 /** Instructions between samples at first. A short script is a million of them. */
 const FIRST_INTERVAL = 20_000
@@ -73,6 +80,19 @@ export class Sampler {
     const before = this.samples.at(-1)
     if (before !== undefined && before.now === last.now && executed(before) === executed(last)) this.samples.pop()
     return [...this.samples, last]
+  }
+
+  get state(): SamplerState {
+    const { samples, interval, next } = this
+    return { samples, interval, next }
+  }
+
+  /** Goes on where another one was, with a machine that was saved then. */
+  resume(engine: Engine, { samples, interval, next }: SamplerState): void {
+    this.engine = engine
+    this.samples = [...samples]
+    this.interval = interval
+    this.next = next
   }
 
   /** Another machine, whose counts begin at 0: what was before it is told no more. */

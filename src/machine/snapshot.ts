@@ -54,7 +54,7 @@ const toNumber = (state: State | undefined, name: string): number => {
 
 /** The members of a state that is a record; throws BadState for any other. */
 export const recordOf = (state: State | undefined, name: string): Readonly<Record<string, State>> => {
-  if (typeof state !== "object" || Array.isArray(state)) throw new BadState(`${name} is no record`)
+  if (typeof state !== "object" || state === null || Array.isArray(state)) throw new BadState(`${name} is no record`)
   return state as Readonly<Record<string, State>>
 }
 
