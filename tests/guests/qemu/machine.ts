@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process"
+import { execFile, execFileSync, spawn } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { root } from "../../../scripts/guests/images.ts"
@@ -38,22 +38,24 @@ export interface Boot {
   readonly initramfs: string
   readonly append: string
   readonly devices: ReadonlyArray<string>
-  /** Typed at the console, all at once; nothing if this is not there. */
-  readonly input?: string
 }
+
+const commandLine = ({ memory, loader, kernel, initramfs, append, devices }: Boot): ReadonlyArray<string> => [
+  ...["-m", memory, "-display", "none", "-monitor", "none", "-no-reboot"],
+  ...["-kernel", loader, "-initrd", `${kernel} ${append},${initramfs}`, ...devices],
+]
+
+const LONGEST_MS = 60_000
 
 /** Gives what the console said; QEMU ends when the guest powers off, or is ended after a minute. */
 export const boot = async (options: Boot): Promise<string> => {
-  const { arch, memory, loader, kernel, initramfs, append, devices, input } = options
-  const machine = ["-m", memory, "-display", "none", "-monitor", "none", "-no-reboot"]
-  const run = promisify(execFile)(
-    emulator(arch),
-    [...machine, "-kernel", loader, "-initrd", `${kernel} ${append},${initramfs}`, ...devices],
-    { timeout: 60_000 },
-  )
-  if (input !== undefined) run.child.stdin?.end(input)
+  const run = promisify(execFile)(emulator(options.arch), commandLine(options), { timeout: LONGEST_MS })
   return (await run).stdout.replaceAll("\r", "")
 }
+
+/** The same, for somebody to talk to. */
+export const start = (options: Boot) =>
+  spawn(emulator(options.arch), commandLine(options), { stdio: "pipe", timeout: LONGEST_MS, killSignal: "SIGKILL" })
 
 /** What a program of checks has to complain about. */
 export const failures = (console: string) => console.split("\n").filter((line) => line.startsWith("FAIL"))
