@@ -22,8 +22,8 @@ export interface Control {
   readonly stopped: boolean
   stop(): void
   go(): void
-  /** `count` instructions of a virtual CPU; whoever runs the guest says when they are done. */
-  step(vcpu: number, count: number): void
+  /** `count` instructions of a virtual CPU. Why not, or "": whoever runs the guest says when they are done. */
+  step(vcpu: number, count: number): string
   /** Ends the run. */
   quit(): void
 }
@@ -193,8 +193,7 @@ export class Monitor {
   private step([count = "1"]: Words): string {
     const steps = parseNumber(count) ?? fail(`step N: "${count}" is no number`)
     if (steps < 1n || steps > BigInt(MOST_STEPS)) fail(`step N: 1 to ${MOST_STEPS} instructions`)
-    this.driver.step(this.subject.index, Number(steps))
-    return ""
+    return this.driver.step(this.subject.index, Number(steps))
   }
 
   private help([about]: Words): string {

@@ -124,10 +124,13 @@ export class MonitorConsole implements TerminalMonitor, Control {
     this.terminal.wake()
   }
 
-  step(vcpu: number, count: number): void {
+  step(vcpu: number, count: number): string {
+    if (this.engine?.pause !== undefined)
+      return "virtual CPUs with threads of their own cannot be stepped: run with --deterministic"
     this.stopped = true
     this.steps = { vcpu, count }
     this.terminal.wake()
+    return ""
   }
 
   quit(): void {
@@ -155,11 +158,6 @@ export class MonitorConsole implements TerminalMonitor, Control {
     engine: Engine,
     { vcpu, count }: { readonly vcpu: number; readonly count: number },
   ): Promise<EngineEvent> {
-    if (engine.pause !== undefined) {
-      this.steps = undefined
-      this.say("virtual CPUs with threads of their own cannot be stepped: run with --deterministic")
-      return BUDGET
-    }
     const { stepGuest } = await import("./stepper.ts")
     const over = (): boolean => !this.stopped || this.terminal.failure !== undefined
     const stepped = await stepGuest(engine, vcpu, count, over)
