@@ -97,10 +97,10 @@ describe("memory-mapped devices", () => {
   it("an interrupt that a store to a device brings about is taken at the next instruction, each time", () => {
     // again: mov [edi], eax; inc ebx; inc ecx; jmp again
     for (const budget of [1000, 3, 1]) {
-      const asking = new Lab({
+      const asking: Lab = new Lab({
         ...openBus,
         mmioWrite: () => asking.cpu.setIntr(true),
-        interruptAcknowledge: () => (asking.cpu.setIntr(false), 0x40),
+        interruptAcknowledge: (): number => (asking.cpu.setIntr(false), 0x40),
       })
       asking.enter("prot32", 0, [0x89, 0x07, 0x43, 0x41, 0xeb, 0xfa]).setFlags(FL_IF)
       asking.cpu.setGpr(7, 0xf0000000n)
