@@ -114,14 +114,14 @@ export const parseCount = (text: string): number => {
 
 const DEFAULT_TRACE = "64M"
 const SMALLEST_TRACE = 2 ** 16
-const LARGEST_TRACE = 2 ** 29
+const LARGEST_TRACE = 2 ** 28
 
 /** "64M", "100000": bytes, and K, M, G as for memory. */
 export const parseTraceLimit = (text: string): number => {
   const [, digits, unit] = /^(\d{1,12})([KMG])?i?B?$/i.exec(text) ?? []
   const bytes = Number(digits) * (unit === undefined ? 1 : UNITS[unit.toUpperCase()]!)
   if (!(bytes >= SMALLEST_TRACE && bytes <= LARGEST_TRACE))
-    throw new InvalidArgumentError("It is a number of bytes from 64K to 512M.")
+    throw new InvalidArgumentError("It is a number of bytes from 64K to 256M.")
   return bytes
 }
 

@@ -252,8 +252,8 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
     const engines = yield* engineScope
     const create = (): Promise<Engine> => session?.create() ?? engines(() => build(config))
     const ending = yield* drive(image, config, create, terminal, sampler, snapshot?.manifest.loop)
-    yield* writeTrace(ending)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
+    yield* writeTrace(ending)
     const { outcome } = ending
     if (options.save !== undefined) yield* keep(options.save, ending, { config, image, core: coreBytes, sampler }, note)
     if ("_tag" in outcome) return yield* outcome

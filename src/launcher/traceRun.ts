@@ -41,10 +41,10 @@ export const hostedTrace = ({ kernel, hypercallNames, traceNames }: Hosted): Tra
   }
 }
 
-/** The least that a record comes to in the file: half of a slice on two tracks. */
-const FILE_BYTES_PER_RECORD = 100
+/** What a record comes to in the file. Most are half of a slice, on two tracks, and come to twice that. */
+const FILE_BYTES_PER_RECORD = 200
 
-/** Records for each processor of which a file of `limit` bytes is certain to have no room for more. */
+/** Records for each processor that a file of `limit` bytes has room for. */
 export const recordsFor = (limit: number, processors: number): number =>
   // Work may be spread unevenly: one of many processors may have more than its share.
   Math.ceil((2 * limit) / (FILE_BYTES_PER_RECORD * (processors + 1)))
