@@ -198,6 +198,55 @@ describe.skipIf(!hasGdb)("gdb", () => {
     expect(printed(text)).toEqual(["0x0", "0x55aa", "0x0"])
   })
 
+  it.each([
+    ["natively", ["--native"]],
+    ["under lguest64", []],
+    ["on three processors", ["--native", "--smp", "3"]],
+    ["under lguest64 on two", ["--smp", "2"]],
+    ["under lguest64, more virtual CPUs than processors", ["--smp", "3", "--pcpus", "2"]],
+  ])("sees the same run again, with its input, %s", async (_where, options) => {
+    const where = ["monitor time", "thread", "info registers"]
+    const { text, guest } = await gdbSession(
+      ["--arch", "x86_64", ...options, "--deterministic"],
+      [
+        "break do_execve",
+        "continue",
+        "continue",
+        echo("second"),
+        ...where,
+        echo("on"),
+        "continue",
+        echo("third"),
+        ...where,
+        echo("back"),
+        "reverse-continue",
+        echo("second again"),
+        ...where,
+        echo("step"),
+        "reverse-stepi",
+        "stepi",
+        echo("stepped"),
+        "info registers",
+        echo("on again"),
+        "continue",
+        echo("third again"),
+        ...where,
+        echo("end"),
+        "delete",
+        "detach",
+      ],
+      { symbols: "puppy-x86_64.elf", input: "ls /\nls /\necho over\n" },
+    )
+    const second = between(text, "second", "on")
+    expect(second).toMatch(/^\d+ ns; execution can be taken back to the start\n.*Current thread is \d[^]*^rip /m)
+    expect(between(text, "second again", "step")).toBe(second)
+    expect(second.endsWith(between(text, "stepped", "on again"))).toBe(true)
+    expect(between(text, "third", "back")).not.toBe(second)
+    expect(between(text, "third again", "end")).toBe(between(text, "third", "back"))
+    expect(guest.status).toBe(0)
+    expect(guest.output.match(/^over/gm)?.length).toBe(1)
+  })
+
   it("says why a run that is not deterministic cannot be taken back", async () => {
     const { text } = await gdbSession(["--native"], ["stepi", "reverse-stepi", "p/x $pc", "kill"])
     expect(text).toContain("no reverse execution: it needs a run with --deterministic")

@@ -88,7 +88,9 @@ export const gdbSession = (
         const setting = ["set confirm off", "set pagination off", "set width 0", "set style enabled off"]
         writeFileSync(script, [...setting, `target remote 127.0.0.1:${guest.port}`, ...commands, ""].join("\n"))
         const options = ["-nx", "-batch", "-x", script]
-        const gdb = spawn(GDB, symbols === undefined ? options : [...options, image(symbols)], {
+        const files = symbols === undefined ? options : [...options, image(symbols)]
+        // Both its streams in one, so that what it says stays in order.
+        const gdb = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", GDB, ...files], {
           timeout: LONGEST_MS,
           killSignal: "SIGKILL",
         })
@@ -100,11 +102,10 @@ export const gdbSession = (
           reacted = true
           when.then(gdb)
         }
-        for (const stream of [gdb.stdout, gdb.stderr])
-          stream.on("data", (bytes: Buffer) => {
-            text += bytes.toString("latin1")
-            heard()
-          })
+        gdb.stdout.on("data", (bytes: Buffer) => {
+          text += bytes.toString("latin1")
+          heard()
+        })
         guest.child.stdout!.on("data", heard)
         await new Promise((resolve) => gdb.on("close", resolve))
         const status = await guest.finished

@@ -20,7 +20,14 @@ export type Change =
   | { readonly kind: "register"; readonly vcpu: number; readonly register: RegisterName; readonly value: bigint }
 
 export type Entry =
-  | { readonly kind: "deed"; readonly position: number; readonly moment: number; readonly deed: Deed }
+  /** `idle`: the engine had said that there is nothing to do; with several processors the position alone does not tell that. */
+  | {
+      readonly kind: "deed"
+      readonly position: number
+      readonly moment: number
+      readonly idle: boolean
+      readonly deed: Deed
+    }
   | { readonly kind: "change"; readonly moment: number; readonly change: Change }
 
 export class History {

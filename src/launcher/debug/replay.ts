@@ -85,7 +85,7 @@ export class Replay {
     const see = (moment: number, arrival: Arrival): boolean => {
       const { breakpoint, watchpoint } = arrival.hit
       // An instruction that its host had to help is come to twice.
-      const again = breakpoint && arrival.vcpu === at && progress?.made(at) === false
+      const again = breakpoint && arrival.vcpu === at && progress?.made(arrival) === false
       if (watchpoint !== undefined || (breakpoint && !again)) visit(moment, arrival)
       if (breakpoint && arrival.vcpu !== undefined) {
         at = arrival.vcpu
@@ -150,13 +150,13 @@ export class Replay {
     while (!done()) {
       const entry = this.history.at(this.cursor)
       const deed = entry?.kind === "deed" ? entry : undefined
-      if (deed !== undefined && target.position >= deed.position && (idle || deed.deed.kind !== "skip")) {
+      if (deed !== undefined && target.position >= deed.position && (idle || !deed.idle)) {
         perform(engine, deed.deed)
         this.cursor++
         idle = false
         continue
       }
-      // Idle time was skipped when the machine had said that it idles: let it say so again.
+      // What was done when the machine had said that it idles waits until it says so again.
       const until = deed === undefined ? Infinity : Math.max(1, deed.position - target.position)
       const event = await engine.run(Math.min(slice(), until, MOST_SLICE))
       const arrival = target.arrival()
@@ -185,7 +185,7 @@ export type Builder = () => Promise<Engine>
 export interface Found {
   readonly replay: Replay
   /** Undefined: there was nothing before; it is the guest's first instruction. */
-  readonly arrival: Arrival | undefined
+  readonly arrival: Omit<Arrival, "processor"> | undefined
 }
 
 export class Past {
@@ -209,8 +209,8 @@ export class Past {
     return replay
   }
 
-  /** Moment of the guest's last stop before `time`, undefined if there is none. */
-  private async timeBefore(time: number): Promise<number | undefined> {
+  /** Moment of the virtual CPU's last stop before `time`, undefined if there is none. */
+  private async momentBefore(time: number, vcpu: number): Promise<number | undefined> {
     for (let reach = NEAR; ; reach *= FARTHER) {
       const replay = await this.replay()
       await replay.near(Math.max(0, time - reach))
@@ -218,9 +218,9 @@ export class Past {
       let sure = reach >= time
       let last: number | undefined
       let progress: Progress | undefined
-      await replay.stops(time, (moment, { vcpu }) => {
-        if (progress?.vcpu === vcpu && progress?.made(vcpu) === false) return moment >= time
-        if (vcpu !== undefined) progress = new Progress(replay.target, vcpu)
+      await replay.stops(time, (moment, arrival) => {
+        if (progress?.made(arrival) === false || arrival.vcpu !== vcpu) return moment >= time
+        progress = new Progress(replay.target, vcpu)
         if (moment < time && sure) last = moment
         sure = true
         return moment >= time
@@ -237,12 +237,12 @@ export class Past {
     return { replay, arrival: undefined }
   }
 
-  /** One instruction back from `time`. */
-  async stepBack(time: number): Promise<Found> {
-    const before = await this.timeBefore(time)
+  /** One instruction of a virtual CPU's back from `time`. */
+  async stepBack(time: number, vcpu: number): Promise<Found> {
+    const before = await this.momentBefore(time, vcpu)
     if (before === undefined) return this.first()
     const hit = { stepped: true, breakpoint: false, watchpoint: undefined }
-    return { replay: await this.at(before), arrival: { vcpu: 0, hit } }
+    return { replay: await this.at(before), arrival: { vcpu, hit } }
   }
 
   /**
@@ -261,7 +261,7 @@ export class Past {
     })
     if (last === undefined) return this.first()
     if (last.arrival.hit.watchpoint === undefined) return { replay: await this.at(last.moment), arrival: last.arrival }
-    const { replay: before } = await this.stepBack(last.moment)
+    const { replay: before } = await this.stepBack(last.moment, last.arrival.vcpu ?? 0)
     return { replay: before, arrival: last.arrival }
   }
 }

@@ -4,7 +4,7 @@ import { EventLog } from "../../host/index.ts"
 import type { Engine, EngineConfig, EngineEvent } from "../engine.ts"
 import { applyChange, type Change, type Deed, History, perform } from "./history.ts"
 import { Progress } from "./progress.ts"
-import { Past, ReplayFailed } from "./replay.ts"
+import { type Found, Past, ReplayFailed } from "./replay.ts"
 import { type Arrival, DebugTarget } from "./target.ts"
 
 /*
@@ -188,7 +188,7 @@ export class DebugSession {
   private record(deed: Deed): void {
     const { engine, using, history } = this
     if (this.unrepeatable === undefined)
-      history.append({ kind: "deed", position: using.position, moment: using.moment, deed })
+      history.append({ kind: "deed", position: using.position, moment: using.moment, idle: this.idle, deed })
     perform(engine, deed)
     this.idle = false
   }
@@ -221,7 +221,7 @@ export class DebugSession {
   private fromOutside(): boolean {
     const next = this.history.upcoming
     if (next?.kind === "deed") {
-      if (this.using.position >= next.position && (this.idle || next.deed.kind !== "skip")) {
+      if (this.using.position >= next.position && (this.idle || !next.idle)) {
         perform(this.engine, next.deed)
         this.history.cursor++
       }
@@ -245,13 +245,14 @@ export class DebugSession {
   }
 
   // ---------------------------------------------------------------------------------------------------------- stops
-  private reasonFor({ vcpu, hit }: Arrival): StopReason | undefined {
+  private reasonFor(arrival: Arrival): StopReason | undefined {
+    const { vcpu, hit } = arrival
     if (vcpu === undefined) return undefined
     if (hit.watchpoint !== undefined) return { kind: "watchpoint", watchpoint: hit.watchpoint }
     if (this.interrupting) return { kind: "interrupted" }
     const { resumed } = this
     if (resumed !== undefined) {
-      if (!resumed.progress.made(vcpu))
+      if (!resumed.progress.made(arrival))
         return hit.breakpoint && vcpu !== resumed.progress.vcpu ? { kind: "breakpoint" } : undefined
       if (resumed.action.kind === "step") return { kind: "stepped" }
       this.resumed = undefined
@@ -435,7 +436,7 @@ export class DebugSession {
     const { moment } = this.using
     const found =
       kind === "step"
-        ? await past.stepBack(moment)
+        ? await past.stepBack(moment, this.stopped?.vcpu ?? 0)
         : await past.continueBack(moment, [...this.breakpoints.keys()], this.watchpoints)
     const { replay, arrival } = found
     this.history.cursor = replay.cursor
@@ -447,7 +448,7 @@ export class DebugSession {
   }
 }
 
-const backwards = (arrival: Arrival | undefined): StopReason => {
+const backwards = (arrival: Found["arrival"]): StopReason => {
   if (arrival === undefined) return { kind: "historyBegins" }
   const { watchpoint, breakpoint } = arrival.hit
   if (watchpoint !== undefined) return { kind: "watchpoint", watchpoint }

@@ -7,6 +7,7 @@ import {
   type RegisterName,
   type VcpuInspection,
 } from "../../machine/inspection.ts"
+import type { Processor } from "../../machine/processor.ts"
 import type { Inspection } from "../engine.ts"
 
 /** The ring with the fewest rights. */
@@ -20,6 +21,7 @@ const LEAST_RING = 3
 /** What stopped the processor that a virtual CPU, or (undefined) something of the host's, was on. */
 export interface Arrival {
   readonly vcpu: number | undefined
+  readonly processor: Processor
   readonly hit: DebugHit
 }
 
@@ -153,17 +155,16 @@ export class DebugTarget {
       if (hit === undefined) continue
       forgetExit(debug.processor)
       const vcpu = this.vcpus.findIndex((inspected) => inspected.running() === debug.processor)
-      return { vcpu: vcpu < 0 ? undefined : vcpu, hit }
+      return { vcpu: vcpu < 0 ? undefined : vcpu, processor: debug.processor, hit }
     }
     return undefined
   }
 
-  /** Instructions that the processor under a virtual CPU's guest has executed in its rings; undefined: it is in none. */
-  executed(vcpu: number): number | undefined {
-    const cpu = this.vcpus[vcpu]!.running()
-    if (cpu === undefined) return undefined
+  /** Instructions that a processor has executed in the guest's rings. */
+  executed(processor: Processor): number {
     let executed = 0
-    for (let ring: number = this.guest.ring; ring <= LEAST_RING; ring++) executed += cpu.count(COUNT_RING + 8 * ring)
+    for (let ring: number = this.guest.ring; ring <= LEAST_RING; ring++)
+      executed += processor.count(COUNT_RING + 8 * ring)
     return executed
   }
 }
