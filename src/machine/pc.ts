@@ -116,7 +116,7 @@ export class NativePc {
     this.chipset = new Chipset({
       heap: this.heap,
       processors,
-      now: (cpu) => this.machine.processor(cpu).now,
+      now: (cpu) => (cpu === 0 ? this.turns.boardTime : this.machine.processor(cpu).now),
       pins: processorPins(
         () => this.machine,
         (cpu) => this.turns.attention(cpu),

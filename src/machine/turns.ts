@@ -50,6 +50,19 @@ export class Turns {
     return this.processors[this.words[CURRENT]!]!
   }
 
+  /**
+   * The time of processor 0, which is the board's. While it waits its own is behind in the middle of another one's turn, and a
+   * timer that is read meanwhile must not be.
+   */
+  get boardTime(): number {
+    const [first] = this.processors as [Processor]
+    if (!this.waits(0)) return first.now
+    let slowest = Infinity
+    for (let i = 1; i < this.processors.length; i++)
+      if (!this.waits(i)) slowest = Math.min(slowest, this.processors[i]!.now)
+    return slowest === Infinity ? first.now : Math.max(first.now, slowest)
+  }
+
   private waits(i: number): boolean {
     return this.words[WAITS + i] !== 0
   }

@@ -3,6 +3,7 @@ import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { coreFile } from "../../scripts/build-core.ts"
 import { NativePc, type NativePcConfig, type PcEvent } from "../../src/machine/pc.ts"
+import type { Processor } from "../../src/machine/processor.ts"
 import { dword } from "./flat.ts"
 import * as C from "./smp-code.ts"
 
@@ -150,6 +151,15 @@ describe("native PC with several processors", () => {
     expect(event.kind === "idle" && Math.abs(event.until - 5_000_000)).toBeLessThan(1000)
     expect(finish(pc)).toEqual(OFF)
     expect(pc.instructions).toBeLessThan(200)
+  })
+
+  it("keeps the board's time with whoever runs while the first one waits", () => {
+    const pc = boot([...C.waitFor(STARTED, 1), ...sti, C.HLT, 0xeb, 0xfd], circling, { processors: 2 })
+    const [first, second] = pc.machine.processors as [Processor, Processor]
+    while (!first.halted) pc.run(1000)
+    pc.run(500_000)
+    expect(pc.turns.boardTime).toBe(second.now)
+    expect(pc.turns.boardTime).toBeGreaterThan(first.now)
   })
 
   it("is dead when all have halted with interrupts off, and says which processor fell three times", () => {
