@@ -54,6 +54,8 @@ export const KIND = {
   device: 19,
   /** A device raises an interrupt line. Which. */
   irq: 20,
+  /** Recording pauses (0) or goes on (1): what happened in between is not known. */
+  gap: 21,
 } as const
 
 /** What a guest can have for the launcher: members of devLguest.ts's Pending that a virtual CPU leaves with. */
@@ -80,6 +82,10 @@ export interface TraceNames {
   readonly ipiIrq: number
 }
 
+/** Values of TraceBuffers' own state. */
+const FULL = 1
+const PAUSED = 2
+
 export class TraceBuffers {
   readonly processors: number
   /** By processor; the last is the launcher's. */
@@ -87,7 +93,7 @@ export class TraceBuffers {
   readonly times: ReadonlyArray<Float64Array>
   /** Records in each buffer. */
   readonly used: Int32Array
-  /** [0]: 1 when a buffer has become full. */
+  /** [0]: why nothing is recorded: FULL, a buffer has become full; PAUSED; 0: it is. */
   private readonly full: Int32Array
   /** How many interrupts have been sent to each task's virtual CPU, and to each processor. */
   readonly ipis: Int32Array
@@ -124,7 +130,20 @@ export class TraceBuffers {
   }
 
   get stopped(): boolean {
-    return this.full[0] !== 0
+    return this.full[0] === FULL
+  }
+
+  get paused(): boolean {
+    return this.full[0] === PAUSED
+  }
+
+  /** Records nothing more, or goes on, while no processor is driven; `times` are the processors'. False: it is full. */
+  setPaused(paused: boolean, times: ReadonlyArray<number>): boolean {
+    if (this.stopped || paused === this.paused) return !this.stopped
+    this.full[0] = 0
+    times.forEach((now, cpu) => this.put(cpu, now, KIND.gap, -1, paused ? 0 : 1, 0, 0, 0))
+    if (paused && !this.stopped) this.full[0] = PAUSED
+    return !this.stopped
   }
 
   /** Begins a record: its own words, to be filled in from `at` on; undefined: there is no room any more. */
@@ -133,7 +152,7 @@ export class TraceBuffers {
     const words = this.words[buffer]!
     const index = this.used[buffer]! * RECORD_WORDS
     if (index >= words.length) {
-      this.full[0] = 1
+      this.full[0] = FULL
       return undefined
     }
     this.times[buffer]![index >>> 1] = now

@@ -229,6 +229,13 @@ export class ProcessorReader {
           rip: this.address(2),
         })
         return
+      case KIND.gap:
+        this.close()
+        this.open =
+          this.word(0) === 1 && this.names.host === undefined
+            ? this.opened("runs", "guest", undefined)
+            : this.opened("", UNKNOWN, undefined)
+        return
       case KIND.idle:
         this.close()
         this.open = this.opened("idle", "idle", undefined)

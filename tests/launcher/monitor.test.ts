@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
+import { KIND, RECORD_KIND, RECORD_WORDS } from "../../src/host/trace.ts"
 import { COUNT_RING } from "../../src/machine/core/state.ts"
 import { tlbEntries } from "../../src/machine/tlbEntries.ts"
 import { stepGuest } from "../../src/launcher/monitor/stepper.ts"
@@ -383,5 +384,30 @@ describe("the monitor on a guest with two virtual CPUs", () => {
       expect(ask(`info pda ${cpu}`)).toMatch(new RegExp(`^0x03c +cpu +${hex(cpu, 32)} `, "m"))
     }
     expect(ask("info pda 2")).toBe("no such processor 2: there are 0..1")
+  })
+})
+
+describe("trace", () => {
+  it("needs a run with --trace", async () => {
+    const guest = await puppy("--native")
+    expect(guest.monitor.execute("trace on")).toBe("nothing is recorded: the run was started without --trace FILE")
+  })
+
+  it("pauses and goes on: nothing is recorded in between", async () => {
+    const guest = await puppy("--trace", "/dev/null")
+    const used = (): number => guest.engine.trace!()!.buffers.used[0]!
+    expect(guest.monitor.execute("trace")).toBe("the trace records")
+    const before = used()
+    expect(guest.monitor.execute("trace off")).toBe("the trace pauses")
+    expect(used()).toBe(before + 1)
+    await guest.type("true")
+    expect(used()).toBe(before + 1)
+    expect(guest.monitor.execute("trace on")).toBe("the trace records")
+    expect(used()).toBe(before + 2)
+    await guest.type("true")
+    expect(used()).toBeGreaterThan(before + 2)
+    const buffers = guest.engine.trace!()!.buffers
+    const kinds = [before, before + 1].map((record) => buffers.words[0]![record * RECORD_WORDS + RECORD_KIND])
+    expect(kinds).toEqual([KIND.gap, KIND.gap])
   })
 })

@@ -12,6 +12,7 @@ import {
   walkTables,
 } from "../../src/machine/pageTables.ts"
 import { isLeaf, isPresent } from "../../src/machine/pageTables.ts"
+import { gdbSession, hasGdb } from "./gdb.ts"
 import { commandLine, lguest64, spawnScript, withFolder } from "./spawn.ts"
 
 /* The monitor at a terminal, from its keys to its prompt; and page tables that only a hostile guest would make. */
@@ -190,19 +191,55 @@ describe.skipIf(!pseudoTerminals)("Ctrl-A c", () => {
     expect(shown).not.toContain("there is no command")
   })
 
-  it("steps a guest that is busy, and shows what it wrote meanwhile when its console is back", async () => {
+  it("steps a guest that is busy", async () => {
     const shown = await session(
       ["run", "--deterministic"],
       [
-        { after: "puppy# ", keys: "sleep 1; echo fine\r" },
-        { after: "fine", keys: "\x01c" },
+        { after: "puppy# ", keys: "cpu-bench 2000000000 &\r" },
+        { after: "puppy# ", keys: "\x01c" },
+        { after: PROMPT, keys: "stop\r" },
         { after: PROMPT, keys: "step 3\r" },
-        { after: "virtual CPU 0 at 0x", keys: "" },
-        { after: PROMPT, keys: "cont\r" },
+        { after: "virtual CPU 0 at 0x", keys: "step 1000\r" },
+        { after: "virtual CPU 0 at 0x", keys: "cont\r" },
+        { after: "cont", keys: "quit\r" },
+      ],
+    )
+    expect(shown).not.toContain("virtual CPU 0 waits")
+    expect(shown).toContain("lguest64: ended by Ctrl-A x")
+  })
+
+  it("keeps what the guest writes until its console is back", async () => {
+    const look = { after: PROMPT, keys: "info pci\r" }
+    const shown = await session(
+      ["run"],
+      [
+        { after: "puppy# ", keys: "sleep 1; echo said $? meanwhile\r\x01c" },
+        ...Array.from({ length: 60 }, () => look),
+        { after: PROMPT, keys: "\x01c" },
+        { after: "said 0 meanwhile", keys: "\x01c" },
         { after: PROMPT, keys: "quit\r" },
       ],
     )
-    expect(shown).toContain("lguest64: ended by Ctrl-A x")
+    const said = shown.indexOf("said 0 meanwhile")
+    const between = shown.slice(shown.indexOf(PROMPT), said)
+    expect(said).toBeGreaterThan(0)
+    // All answers came first, and then nothing of the monitor's.
+    expect(between.split("host bridge")).toHaveLength(61)
+    expect(shown.slice(said)).toMatch(/^said 0 meanwhile/)
+  })
+})
+
+describe.skipIf(!hasGdb)("gdb's monitor", () => {
+  it("has the same commands, but for those that are gdb's own", async () => {
+    const { text } = await gdbSession(
+      ["--deterministic"],
+      ["monitor info vcpu", "monitor xp/1i 0x100000", "monitor stop", "monitor nonsense", "kill"],
+      { input: null },
+    )
+    expect(text).toContain("* virtual CPU 0: ")
+    expect(text).toMatch(/0x0000000000100000: fc +cld/)
+    expect(text).toContain("it is gdb that stops, steps and ends this guest")
+    expect(text).toContain("there is no command nonsense; try help")
   })
 })
 

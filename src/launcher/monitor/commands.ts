@@ -162,6 +162,11 @@ export class Monitor {
         help: "stops, and does N instructions (1) of the selected virtual CPU",
         run: (words) => this.step(words),
       },
+      trace: {
+        usage: "[on|off]",
+        help: "goes on recording for --trace FILE, or pauses",
+        run: (words) => this.trace(words),
+      },
       quit: {
         usage: "",
         help: "ends the run, like Ctrl-A x",
@@ -194,6 +199,16 @@ export class Monitor {
     const steps = parseNumber(count) ?? fail(`step N: "${count}" is no number`)
     if (steps < 1n || steps > BigInt(MOST_STEPS)) fail(`step N: 1 to ${MOST_STEPS} instructions`)
     return this.driver.step(this.subject.index, Number(steps))
+  }
+
+  private trace([how, ...rest]: Words): string {
+    const { engine } = this.subject
+    const run = engine.trace?.() ?? fail("nothing is recorded: the run was started without --trace FILE")
+    if (rest.length > 0 || (how !== undefined && how !== "on" && how !== "off")) return fail("trace [on|off]")
+    const { buffers, ends } = run
+    if (how !== undefined) buffers.setPaused(how === "off", ends)
+    if (buffers.stopped) return "the trace is full (--trace-limit)"
+    return buffers.paused ? "the trace pauses" : "the trace records"
   }
 
   private help([about]: Words): string {
