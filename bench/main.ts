@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { buildCore, coreFile } from "../scripts/build-core.ts"
 import { type Arch, ARCHES, type Kernel, KERNELS } from "./kernels.ts"
 import { runNative } from "./native.ts"
-import { guestRates, timeToPrompt } from "./puppy.ts"
+import { guestRates, timeToPrompt, traceCost } from "./puppy.ts"
 import { smpRates } from "./smp.ts"
 import { loadV86 } from "./v86.ts"
 
@@ -108,6 +108,7 @@ const main = async (): Promise<void> => {
         add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
       if (arch === "x86_64")
         for (const rate of await smpRates(wanted)) add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
+      if (wanted("trace")) add({ name: "trace", arch, unit: "x without --trace", value: await traceCost(arch) })
       if (!wanted("prompt")) continue
       const prompt = await timeToPrompt(arch)
       add({ name: "prompt", arch, unit: "s", value: prompt.seconds })

@@ -46,6 +46,26 @@ export const runPuppy = (
   }).finally(() => rmSync(directory, { recursive: true, force: true }))
 }
 
+/** As many as a trace of the largest size has room for. */
+const TRACED_CALLS = 150_000
+const TRACE_LIMIT = "256M"
+
+/** How many times as long system calls take with --trace, writing the file not counted. */
+export const traceCost = async (arch: Arch): Promise<number> => {
+  const directory = mkdtempSync(join(tmpdir(), "bench-"))
+  const measure = async (options: ReadonlyArray<string>): Promise<number> => {
+    const boot = await runPuppy(["--arch", arch, ...options], [])
+    const run = await runPuppy(["--arch", arch, ...options], [`getpid-loop ${TRACED_CALLS}`])
+    return run.stats.seconds - boot.stats.seconds
+  }
+  try {
+    const traced = await measure(["--trace", join(directory, "trace.json"), "--trace-limit", TRACE_LIMIT])
+    return traced / (await measure([]))
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
 /** Seconds from starting the command to the shell's prompt, and the process's resident bytes then. */
 export const timeToPrompt = (arch: Arch): Promise<{ readonly seconds: number; readonly residentBytes: number }> =>
   new Promise((resolve, reject) => {
