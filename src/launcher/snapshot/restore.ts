@@ -88,6 +88,8 @@ const agreements = (o: RunOptions, { options: m, net }: Manifest): Readonly<Reco
   }
 }
 
+const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`
+
 const inSnapshot = (name: string, { options: m, net, disks }: Manifest): string => {
   switch (name) {
     case "KERNEL":
@@ -108,11 +110,11 @@ const inSnapshot = (name: string, { options: m, net, disks }: Manifest): string 
     case "seed":
       return m.deterministic ? `its seed is ${m.seed}` : "its run is not deterministic"
     case "block":
-      return `it has ${disks.length} disk${disks.length === 1 ? "" : "s"}`
+      return `it has ${counted(disks.length, "disk")}`
     case "net":
       return net === null ? "it has no network device" : "its network device is another"
     default:
-      return `it has ${m.vcpus} virtual CPUs on ${m.processors} processors`
+      return `it has ${counted(m.vcpus, "virtual CPU")} on ${counted(m.processors, "processor")}`
   }
 }
 
