@@ -28,18 +28,23 @@ const FOOTER = 1024
 const NS_PER_US = 1000
 const microseconds = (ns: number): number => ns / NS_PER_US
 
+/** To the viewers a number is one thread of the whole system, 0 is nobody's, and the one that equals `pid` comes first. */
+export const trackId = (pid: number, tid: number): number => pid * 100 + tid
+
 const nameLine = ({ pid, tid, name }: TrackName): string =>
   JSON.stringify({
     ph: "M",
     pid,
-    tid: tid ?? 0,
+    tid: trackId(pid, tid ?? 0),
     name: tid === undefined ? "process_name" : "thread_name",
     args: { name },
   })
 
-const eventLine = ({ ts, dur, ph, args, id, ...rest }: TraceEvent): string =>
+const eventLine = ({ ph, pid, tid, ts, dur, args, id, ...rest }: TraceEvent): string =>
   JSON.stringify({
     ph,
+    pid,
+    tid: trackId(pid, tid),
     ...rest,
     ts: microseconds(ts),
     ...(dur === undefined ? {} : { dur: microseconds(dur) }),

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
+import { trackId } from "../../src/launcher/traceFile.ts"
 import { LAUNCHER, PROCESSORS, THREADS, VCPUS } from "../../src/launcher/traceTracks.ts"
 import { lguest64, withFolder } from "./spawn.ts"
 import { expectSound, readTrace, slicesOf, type TraceFile } from "./traceFormat.ts"
@@ -102,7 +103,7 @@ describe("several virtual CPUs", () => {
     expect(tracks(trace, PROCESSORS)).toEqual(["processor 0", "processor 1"])
     expect(tracks(trace, VCPUS)).toEqual(["vcpu 0", "vcpu 1"])
     for (const vcpu of [0, 1])
-      expect(slicesOf(trace, VCPUS).some((s) => s.tid === vcpu && s.name === "guest user")).toBe(true)
+      expect(slicesOf(trace, VCPUS).some((s) => s.tid === trackId(VCPUS, vcpu) && s.name === "guest user")).toBe(true)
     const flows = trace.traceEvents.filter(({ ph }) => ph === "s")
     expect(new Set(flows.map(({ name }) => name))).toEqual(new Set(["IPI", "kick"]))
   })
