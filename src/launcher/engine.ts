@@ -75,9 +75,9 @@ export interface Inspection {
   readonly machine: Machine
   readonly guest: GuestInspection
   /** What holds the guest; undefined: nothing does, it has the machine for itself. */
-  readonly module?: ModuleView | undefined
+  readonly module: ModuleView | undefined
   /** Its devices. */
-  readonly pci?: PciBus
+  readonly pci: PciBus
   /**
    * What `run` counts: `run(p - position)` comes to `p` exactly, unless something ends it before. The same run of the same guest,
    * in whatever slices, is in the same state at the same position.

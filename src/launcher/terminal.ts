@@ -227,6 +227,8 @@ export class TerminalSession {
   releaseOutput(): void {
     if (!this.held) return
     this.held = false
+    // The run ends under an open monitor: its line is not the guest's.
+    if (this.monitor?.isOpen === true) this.show("\r\x1b[K")
     process.stdout.write(this.rest)
     this.column0 = this.rest.length === 0
     this.flush()

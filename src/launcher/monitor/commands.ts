@@ -28,6 +28,9 @@ export interface Control {
   quit(): void
 }
 
+/** Writes a snapshot of an engine; the answer is what came of it. */
+export type SaveEngine = (engine: Engine, file: string) => string
+
 type Words = ReadonlyArray<string>
 
 interface Command {
@@ -63,14 +66,16 @@ const LONGEST_LINE = 1000
 export class Monitor {
   private readonly engine: () => Engine | undefined
   private readonly control: Control | undefined
+  private readonly saveEngine: SaveEngine | undefined
   private readonly commands: Readonly<Record<string, Command>>
   private selected = 0
   private position: Position = { format: FIRST_FORMAT, next: 0n }
 
   /** `engine`: the one that runs now; undefined before there is one. */
-  constructor(engine: () => Engine | undefined, control?: Control) {
+  constructor(engine: () => Engine | undefined, control?: Control, save?: SaveEngine) {
     this.engine = engine
     this.control = control
+    this.saveEngine = save
     this.commands = this.build()
   }
 
@@ -167,6 +172,11 @@ export class Monitor {
         help: "goes on recording for --trace FILE, or pauses",
         run: (words) => this.trace(words),
       },
+      save: {
+        usage: "FILE",
+        help: "a snapshot of the machine as it is now, for run --restore FILE",
+        run: (words) => this.save(words),
+      },
       quit: {
         usage: "",
         help: "ends the run, like Ctrl-A x",
@@ -186,6 +196,12 @@ export class Monitor {
     const most = info[0] === "" ? 0 : info[0].split(" ").length
     if (words.length > most) fail(`info ${what}${most === 0 ? "" : ` ${info[0]}`} takes no "${words[most]}"`)
     return info[2](this.subject, words)
+  }
+
+  private save(words: Words): string {
+    if (words.length === 0) fail("save FILE: where to?")
+    const save = this.saveEngine ?? fail("this run cannot be saved")
+    return save(this.engine() ?? fail("there is no guest yet"), words.join(" "))
   }
 
   private select([which]: Words): string {

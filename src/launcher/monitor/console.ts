@@ -1,6 +1,6 @@
 import type { Engine, EngineEvent } from "../engine.ts"
 import type { TerminalMonitor, TerminalSession } from "../terminal.ts"
-import type { Control, Monitor } from "./commands.ts"
+import type { Control, Monitor, SaveEngine } from "./commands.ts"
 import { LineEditor } from "./lineEditor.ts"
 import { counted } from "./text.ts"
 
@@ -22,6 +22,8 @@ const BUDGET: EngineEvent = { kind: "budget" }
 
 export class MonitorConsole implements TerminalMonitor, Control {
   isOpen = false
+  /** How a machine of this run is saved; it is asked for when the monitor is opened first. */
+  saver: (() => Promise<SaveEngine>) | undefined
   /** By the command; the guest stands still until `cont`. */
   stopped = false
   private readonly terminal: TerminalSession
@@ -77,7 +79,8 @@ export class MonitorConsole implements TerminalMonitor, Control {
   private async load(): Promise<Monitor> {
     // The disassembler is large.
     const { Monitor: Commands } = await import("./commands.ts")
-    return (this.monitor ??= new Commands(() => this.engine, this.underGdb ? undefined : this))
+    const save = await this.saver?.()
+    return (this.monitor ??= new Commands(() => this.engine, this.underGdb ? undefined : this, save))
   }
 
   private enter(line: string): void {
@@ -89,7 +92,7 @@ export class MonitorConsole implements TerminalMonitor, Control {
     const { engine } = this
     await this.pause(engine)
     const answer = monitor.execute(line)
-    if (!this.stopped && this.steps === undefined) this.unpause()
+    if (!this.stopped && !this.full && this.steps === undefined) this.unpause()
     if (answer !== "") this.say(answer)
     else if (this.steps === undefined && this.isOpen) this.editor.redraw()
   }
@@ -145,10 +148,12 @@ export class MonitorConsole implements TerminalMonitor, Control {
     this.engine = engine
     const { steps } = this
     if (steps !== undefined) return this.makeSteps(engine, steps)
+    const wasFull = this.full
     this.full = this.isOpen && this.terminal.heldBytes > MOST_HELD
     if (!this.stopped && !this.full) return undefined
     await this.pause(engine)
-    if (this.full) this.above(() => this.terminal.show("The guest stands still: too much of its output waits.\n"))
+    if (this.full && !wasFull)
+      this.above(() => this.terminal.show("The guest stands still: too much of its output waits.\n"))
     await this.terminal.change(Infinity)
     if (!this.stopped) this.unpause()
     return BUDGET
