@@ -88,4 +88,16 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     external: new Map(),
     output: "tests/lguest64/guest.gen.ts",
   },
+  {
+    name: "the tests' x86_64 guests with several virtual CPUs",
+    source: "tests/lguest64/smpGuest.S",
+    sources: ["tests/lguest64/smpGuest.S", "src/paravirt_ops/lguest64.ts", ...layouts],
+    address: TEST_GUEST,
+    bits: 64,
+    offsets: headers()
+      .find(({ output }) => output.endsWith("lguest64_abi.h"))!
+      .text.replace("#pragma once", ""),
+    external: new Map(),
+    output: "tests/lguest64/smpGuest.gen.ts",
+  },
 ]

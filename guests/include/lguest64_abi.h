@@ -22,6 +22,7 @@
 #define LHCALL_FLUSH_TLB_ADDR                    0x24
 #define LHCALL_VCPU_UP                           0x25
 #define LHCALL_SEND_IPI                          0x26
+#define LHCALL_YIELD                             0x27
 #define LGUEST_SHUTDOWN_POWEROFF                 0x1
 #define LGUEST_SHUTDOWN_RESTART                  0x2
 #define LGUEST_BASE_FS                           0x0

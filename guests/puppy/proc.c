@@ -115,8 +115,8 @@ void task_put(struct task *t)
 	if (!last)
 		return;
 	/* A task that has just died may still be on its way off its stack. */
-	while (__atomic_load_n(&t->on_cpu, __ATOMIC_ACQUIRE))
-		cpu_relax();
+	for (u32 n = 1; __atomic_load_n(&t->on_cpu, __ATOMIC_ACQUIRE); n++)
+		spin_wait(n);
 	free_pages_order(va_to_pa((void *)t->stack) >> PAGE_SHIFT, 1);
 	kfree(t);
 }

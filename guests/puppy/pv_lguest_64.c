@@ -187,6 +187,7 @@ static u64 lguest64_wall_seconds(void) { return SHARED(u64, LGS_TIME_SEC); }
 
 static int lguest64_find_cpus(void) { return SHARED(u32, LGS_VCPU_COUNT); }
 static void lguest64_send_ipi(u32 mask) { hcall(LHCALL_SEND_IPI, mask, 0, 0, 0, 0); }
+static void lguest64_yield(void) { hcall(LHCALL_YIELD, 0, 0, 0, 0, 0); }
 
 /* From lguest64_secondary_entry: no %gs yet. */
 __attribute__((used)) void lguest64_secondary(ulong index)
@@ -268,6 +269,7 @@ const struct pv_ops pv_lguest64 = {
 	.find_cpus = lguest64_find_cpus,
 	.start_cpu = lguest64_start_cpu,
 	.send_ipi = lguest64_send_ipi,
+	.yield = lguest64_yield,
 	.power_off = lguest64_power_off,
 	.restart = lguest64_restart,
 };

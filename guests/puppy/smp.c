@@ -65,10 +65,10 @@ void smp_flush_tlb_others(struct mm *mm, u32 mask, ulong start, ulong end)
 	for (u32 left = mask; left; left &= left - 1)
 		__atomic_fetch_or(&cpus[__builtin_ctz(left)]->flush_from, 1u << pc->cpu, __ATOMIC_SEQ_CST);
 	ipi_send(mask, IPI_FLUSH);
-	while (__atomic_load_n(&pc->flush.waiting, __ATOMIC_ACQUIRE)) {
+	for (u32 n = 1; __atomic_load_n(&pc->flush.waiting, __ATOMIC_ACQUIRE); n++) {
 		if (READ_ONCE(pc->flush_from))
 			answer_flushes();
-		cpu_relax();
+		spin_wait(n);
 	}
 }
 
@@ -130,10 +130,11 @@ static bool start(int cpu)
 		return false;
 	cpus[cpu] = &area->pc;
 	pv_ops.start_cpu(area, area->pc.idle->stack + KERNEL_STACK);
-	for (u64 end = now_ns() + PATIENCE; now_ns() < end;) {
+	u32 n = 1;
+	for (u64 end = now_ns() + PATIENCE; now_ns() < end; n++) {
 		if (READ_ONCE(online_mask) >> cpu & 1)
 			return true;
-		cpu_relax();
+		spin_wait(n);
 	}
 	/* Its area stays: it might come late. But it is nobody to count on. */
 	pr_warn("smp: processor %d did not come up\n", cpu);

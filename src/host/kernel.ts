@@ -188,6 +188,11 @@ export class HostKernel {
     this.requestReschedule(this.cpu.index)
   }
 
+  /** The current task only waits for another: whoever wants its processor has it from the end of the gate on. */
+  yieldCurrent(): void {
+    if (this.scheduler.contended(this.cpu.index)) this.needResched()
+  }
+
   /** The current task is over: it runs to the end of its gate and never again. */
   endCurrent(): void {
     this.tasks.free(this.current.pid)

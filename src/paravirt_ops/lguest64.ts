@@ -31,6 +31,7 @@ export const LHCALL = {
   FLUSH_TLB_ADDR: 36,
   VCPU_UP: 37,
   SEND_IPI: 38,
+  YIELD: 39,
 } as const
 
 export type LhcallName = keyof typeof LHCALL

@@ -47,6 +47,7 @@ struct pv_ops {
 	/* Has processor number area->pc.cpu go to secondary_start(area) on that stack. */
 	void (*start_cpu)(struct cpu_area *area, ulong stack);
 	void (*send_ipi)(u32 mask); /* ipi_line's interrupt on each processor of mask */
+	void (*yield)(void);        /* lets others have this processor for a while; NULL: there are no others */
 	u64 (*wall_seconds)(void);  /* since 1970, now */
 	void (*power_off)(const char *why, int status) __attribute__((noreturn));
 	void (*restart)(void) __attribute__((noreturn));

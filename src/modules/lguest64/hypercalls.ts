@@ -202,6 +202,8 @@ const functions: Record<LhcallName, HypercallFunction> = {
     v.leave({ kind: "start", vcpu: vcpu.index })
   },
 
+  YIELD: (v) => v.host.kernel.yieldCurrent(),
+
   SEND_IPI: (v, a) => {
     const { vcpus } = v.guest
     const [mask] = a.lo as unknown as [number]
