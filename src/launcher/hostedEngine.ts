@@ -94,7 +94,11 @@ export const hostedEngine = async (config: EngineConfig): Promise<Engine> => {
     }),
     snapshot: {
       save: () => saveMachine(host.machine, host.share().heap, parts),
-      restore: (state) => restoreMachine(host.machine, host.share().heap, parts, state),
+      restore: (state) => {
+        restoreMachine(host.machine, host.share().heap, parts, state)
+        // What has been recorded is the beginning of a machine that was never run.
+        host.kernel.trace.buffers.used.fill(0)
+      },
     },
     counts: () => countsOf(host),
     trace: () => hostedTrace(host),

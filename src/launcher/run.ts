@@ -78,7 +78,16 @@ const drive = (
     },
   })
 
-const report = (options: RunOptions, image: BootImage, ending: Ending, sampler: Sampler | undefined, seconds: number) =>
+/** The machine that ran last. */
+type Last = Pick<Ending, "engine">
+
+export const report = (
+  options: RunOptions,
+  image: BootImage,
+  ending: Last,
+  sampler: Sampler | undefined,
+  seconds: number,
+) =>
   Effect.gen(function* () {
     if (sampler === undefined) return
     // Schemas take longer to load than the rest of the launcher.
@@ -97,13 +106,13 @@ const report = (options: RunOptions, image: BootImage, ending: Ending, sampler: 
   })
 
 /** Opens the file of --trace, now; what is returned writes to it, once the run is over. */
-const openTrace = (options: RunOptions, image: BootImage, terminal: TerminalSession) =>
+export const openTrace = (options: RunOptions, image: BootImage, terminal: TerminalSession) =>
   Effect.gen(function* () {
     const { trace, native } = options
     if (trace === undefined) return () => Effect.void
     const { file, limit } = trace
     const line = yield* (yield* Files).lines(file, (problem) => terminal.note(`lguest64: ${problem}`))
-    return ({ engine }: Ending) =>
+    return ({ engine }: Last) =>
       Effect.gen(function* () {
         const run = engine.trace?.()
         if (run === undefined) return
@@ -115,6 +124,9 @@ const openTrace = (options: RunOptions, image: BootImage, terminal: TerminalSess
       })
   })
 
+/** Large, and for few runs. */
+const snapshots = Effect.promise(() => import("./snapshot/index.ts"))
+
 /** Why a run cannot be repeated from its start, if it cannot. */
 const forwardOnly = ({ deterministic, blocks, net, restore }: RunOptions): string | undefined => {
   if (restore !== undefined) return "a run that goes on from a snapshot has no past"
@@ -124,7 +136,13 @@ const forwardOnly = ({ deterministic, blocks, net, restore }: RunOptions): strin
 }
 
 /** With --gdb: a guest that waits for gdb, which is told where. */
-const awaitGdb = (config: EngineConfig, build: Create, terminal: TerminalSession, port: number) =>
+const awaitGdb = (
+  source: SnapshotSource,
+  config: EngineConfig,
+  build: Create,
+  terminal: TerminalSession,
+  port: number,
+) =>
   Effect.gen(function* () {
     // A good part of the launcher, for few runs.
     const { DebugSession, serveGdb } = yield* Effect.promise(() => import("./gdb/index.ts"))
@@ -139,7 +157,8 @@ const awaitGdb = (config: EngineConfig, build: Create, terminal: TerminalSession
       forwardOnly: oneWay,
     })
     const { Monitor } = yield* Effect.promise(() => import("./monitor/commands.ts"))
-    const monitor = new Monitor(() => session.current)
+    const { saveNow } = yield* snapshots
+    const monitor = new Monitor(() => session.current, undefined, saveNow(source))
     const bound = yield* serveGdb(session, port, (line) => monitor.execute(line))
     terminal.note(`lguest64: the guest waits for gdb: target remote 127.0.0.1:${bound}`)
     return session
@@ -155,7 +174,7 @@ const announce = (options: RunOptions, { file, kernel, initrd }: BootImage, term
 }
 
 /** Whatever ends the run, the threads of the engines that were made through this end with it. */
-const engineScope = Effect.map(
+export const engineScope = Effect.map(
   Effect.acquireRelease(
     Effect.sync(() => new Set<Engine>()),
     (made) => Effect.promise(() => Promise.all([...made].map((engine) => engine.close?.()))),
@@ -166,9 +185,6 @@ const engineScope = Effect.map(
     return engine
   },
 )
-
-/** Large, and for few runs. */
-const snapshots = Effect.promise(() => import("./snapshot/index.ts"))
 
 /** The run that the command line asks for, or that goes on from a snapshot. */
 const beginning = (asked: RunOptions, core: Uint8Array) =>
@@ -230,7 +246,8 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
     const log = yield* openLog(options, terminal)
     const writeTrace = yield* openTrace(options, image, terminal)
     if (options.verbose) announce(options, image, terminal)
-    if (terminal.interactive) terminal.monitor = new MonitorConsole(terminal, options.gdb !== undefined)
+    const monitor = terminal.interactive ? new MonitorConsole(terminal, options.gdb !== undefined) : undefined
+    terminal.monitor = monitor
     const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
     const startMs = snapshot?.manifest.options.startMs ?? startOf(options)
     const note = (line: string) => terminal.note(line)
@@ -247,15 +264,18 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
       devices,
       log,
     }
+    const source: SnapshotSource = { config, image, core: coreBytes, sampler }
+    if (monitor !== undefined) monitor.saver = async () => (await import("./snapshot/index.ts")).saveNow(source)
     const build = restoring(snapshot, sampler)
-    const session = options.gdb === undefined ? undefined : yield* awaitGdb(config, build, terminal, options.gdb)
+    const session =
+      options.gdb === undefined ? undefined : yield* awaitGdb(source, config, build, terminal, options.gdb)
     const engines = yield* engineScope
     const create = (): Promise<Engine> => session?.create() ?? engines(() => build(config))
     const ending = yield* drive(image, config, create, terminal, sampler, snapshot?.manifest.loop)
     yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
     yield* writeTrace(ending)
     const { outcome } = ending
-    if (options.save !== undefined) yield* keep(options.save, ending, { config, image, core: coreBytes, sampler }, note)
+    if (options.save !== undefined) yield* keep(options.save, ending, source, note)
     if ("_tag" in outcome) return yield* outcome
     if (outcome.kind === "save") return 0
     if (options.verbose && outcome.message !== "") terminal.note(`lguest64: power off: ${outcome.message}`)

@@ -8,10 +8,11 @@ import * as Result from "effect/Result"
 import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { BadImage } from "../../src/launcher/errors.ts"
-import { checkPlace, checkDisks, saveSnapshot, snapshotOf } from "../../src/launcher/snapshot/index.ts"
+import { Monitor } from "../../src/launcher/monitor/commands.ts"
+import { checkDisks, checkPlace, saveNow, saveSnapshot, snapshotOf } from "../../src/launcher/snapshot/index.ts"
 import { SNAPSHOT_HEADER } from "../../src/launcher/snapshot/format.ts"
 import { BadState } from "../../src/machine/snapshot.ts"
-import { begin, core, type Kind, live, MemoryDisk, readBytes } from "./snapshots.ts"
+import { begin, core, endOf, type Kind, live, MemoryDisk, readBytes } from "./snapshots.ts"
 
 /* A snapshot's file: whole or refused, with one line. */
 
@@ -160,6 +161,26 @@ describe("whose it is", () => {
 })
 
 describe("writing", () => {
+  it("by a line in the monitor, while the guest goes on", async () => {
+    const life = await begin(KIND)
+    await live(life, 100_000)
+    const monitor = new Monitor(() => life.engine, undefined, saveNow(life.source))
+    const file = join(folder, "monitor.snap")
+    expect(monitor.execute("save")).toMatch(/^save FILE: /)
+    expect(monitor.execute(`save ${folder}`)).toBe(`${folder}: is a directory`)
+    expect(monitor.execute(`save ${file}`)).toMatch(
+      /^saved after 100000 instructions; it needs the disks as they are now/,
+    )
+    const { state } = readBytes(readFileSync(file))
+    rmSync(file)
+    const other = await begin(KIND, life.disk.bytes)
+    other.engine.snapshot!.restore(state)
+    other.typed = life.typed
+    await live(life)
+    await live(other)
+    expect(endOf(other)).toEqual(endOf(life))
+  })
+
   it("replaces the file whole, and leaves nothing else", async () => {
     const life = await begin(KIND)
     const file = join(folder, "a.snap")

@@ -5,5 +5,5 @@
  * simulated host, and all that this can break is the simulated PC.
  */
 export { checkPlace } from "./format.ts"
-export { snapshotOf, saveSnapshot, type SnapshotSource } from "./save.ts"
+export { saveNow, saveSnapshot, snapshotOf, type SnapshotSource } from "./save.ts"
 export { checkDisks, optionsOf, readSnapshot, type Snapshot } from "./restore.ts"

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { resolve } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { type MachineState, NotNow } from "../../machine/snapshot.ts"
 import type { Engine, EngineConfig } from "../engine.ts"
 import { CannotWrite } from "../errors.ts"
@@ -80,6 +81,17 @@ export const snapshotOf = (engine: Engine, source: SnapshotSource): ReadonlyArra
     [image.source, ...initrd, pages, ...state.heap, ...chunks],
   )
 }
+
+/** The same for a person who waits for the answer. */
+export const saveNow =
+  (source: SnapshotSource) =>
+  (engine: Engine, file: string): string => {
+    const result = Effect.runSync(Effect.result(saveSnapshot(file, engine, source)))
+    if (Result.isFailure(result)) return `${file}: ${result.failure.problem}`
+    const disks = engine.snapshot !== undefined && source.config.devices.disks.some(({ readOnly }) => !readOnly)
+    const note = disks ? "; it needs the disks as they are now, and the guest goes on writing: copy them" : ""
+    return `saved after ${engine.instructions} instructions${note}`
+  }
 
 /** Writes a snapshot of an engine that is between two slices. */
 export const saveSnapshot = (file: string, engine: Engine, source: SnapshotSource): Effect.Effect<void, CannotWrite> =>
