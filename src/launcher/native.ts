@@ -77,7 +77,13 @@ export const nativeEngine = (config: EngineConfig): Engine => {
         return pc.instructions
       },
     }),
-    snapshot: { save: () => pc.save(), restore: (state) => pc.restore(state) },
+    snapshot: {
+      save: () => pc.save(),
+      restore: (state) => {
+        pc.restore(state)
+        trace?.restored(pc)
+      },
+    },
     counts: () => {
       const each = pc.machine.processors.map((cpu) => cpu.counters())
       return { processor: sumOf(each), ...(each.length > 1 ? { perProcessor: each } : {}), host: undefined }

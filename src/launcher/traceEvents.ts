@@ -112,7 +112,7 @@ export const toEvents = (run: TraceRun, guest: string): Trace => {
   const tracks: TrackName[] = [{ pid: PROCESSORS, name: "processors" }]
   for (let cpu = 0; cpu < processors; cpu++) {
     tracks.push({ pid: PROCESSORS, tid: cpu, name: `processor ${cpu}` })
-    const reader = new ProcessorReader(cpu, names, { events, vcpus, threads, kicks, ipis })
+    const reader = new ProcessorReader(cpu, names, { events, vcpus, threads, kicks, ipis }, run.begins?.[cpu])
     reader.read(buffers.words[cpu]!, buffers.times[cpu]!, used[cpu]!, Math.min(stop, run.ends[cpu]!))
   }
   const end = Math.min(stop, Math.max(...run.ends))

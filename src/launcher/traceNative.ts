@@ -9,9 +9,16 @@ const NO_TASK = -1
 
 export class NativeTrace {
   private readonly buffers: TraceBuffers
+  private begins: ReadonlyArray<number> = []
 
   constructor(limit: number, processors: number) {
     this.buffers = new TraceBuffers(processors, recordsFor(limit, processors))
+  }
+
+  /** The machine goes on from where another one was. */
+  restored({ machine }: NativePc): void {
+    this.buffers.used.fill(0)
+    this.begins = machine.processors.map(({ now }) => now)
   }
 
   delivered({ processor, now, vector, error, rip }: Delivery): void {
@@ -31,6 +38,7 @@ export class NativeTrace {
   }
 
   run(pc: NativePc): TraceRun {
-    return { buffers: this.buffers, ends: pc.machine.processors.map((cpu) => cpu.now), host: undefined }
+    const { buffers, begins } = this
+    return { buffers, begins, ends: pc.machine.processors.map((cpu) => cpu.now), host: undefined }
   }
 }

@@ -58,11 +58,12 @@ export class ProcessorReader {
   private readonly into: Collected
   private words: Int32Array = new Int32Array(0)
   private at = 0
-  private now = 0
+  private now: number
   private open: Open
   private driver: { readonly thread: number; readonly start: number } | undefined
 
-  constructor(cpu: number, names: Names, into: Collected) {
+  constructor(cpu: number, names: Names, into: Collected, begin = 0) {
+    this.now = begin
     this.cpu = cpu
     this.names = names
     this.into = into

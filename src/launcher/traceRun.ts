@@ -7,7 +7,9 @@ import type { Hosted } from "../modules/index.ts"
 
 export interface TraceRun {
   readonly buffers: TraceBuffers
-  /** Simulated time of each processor now, ns. */
+  /** Simulated time of each processor when recording began, ns; 0 if it is not there. */
+  readonly begins?: ReadonlyArray<number>
+  /** And now. */
   readonly ends: ReadonlyArray<number>
   /** Undefined: there is none, the guest has the machine for itself. */
   readonly host: TracedHost | undefined
