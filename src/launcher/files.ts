@@ -15,7 +15,7 @@ export const packageVersion = (): string =>
   (JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as { version: string }).version
 
 /** Larger than any machine's memory here: such a file is a mistake (a disk image, /dev/zero), and is not even read. */
-const LARGEST_FILE = 2 ** 30
+export const LARGEST_FILE = 2 ** 30
 
 const PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: "no such file",

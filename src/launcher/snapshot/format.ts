@@ -4,7 +4,7 @@ import { deflateRawSync, inflateRawSync } from "node:zlib"
 import * as Effect from "effect/Effect"
 import { at, struct } from "../../machine/layout.ts"
 import { CannotWrite } from "../errors.ts"
-import { problemOf } from "../files.ts"
+import { LARGEST_FILE, problemOf } from "../files.ts"
 
 /*
  * The file of a snapshot: a header, a manifest (JSON), then blobs, all but the header deflated. The digest is of the whole file, so
@@ -151,6 +151,9 @@ const partOf = (file: string): string => `${file}.${process.pid}.part`
 
 const writePieces = (file: string, pieces: ReadonlyArray<Uint8Array>): void => {
   const temporary = partOf(file)
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
+  if (bytes > LARGEST_FILE)
+    throw new Error(`a snapshot of ${Math.round(bytes / 2 ** 20)} MiB is more than can be read again`)
   try {
     const descriptor = openSync(temporary, "w")
     try {

@@ -148,7 +148,8 @@ export const optionsOf = (
     blocks: options.blocks.length > 0 ? options.blocks : disks,
     net:
       net === null ? undefined : { hub: net.hub ?? undefined, pcap: options.net?.pcap, mac: Uint8Array.from(net.mac) },
-    smp: { vcpus: m.vcpus, processors: m.processors, pins: new Map(m.pins), given: m.smp },
+    // A run under gdb is in one thread without being deterministic; it stays in one.
+    smp: { vcpus: m.vcpus, processors: m.processors, pins: new Map(m.pins), given: m.smp && m.deterministic },
   }
   const problem = problemOf(merged)
   return problem === undefined ? Effect.succeed(merged) : Effect.fail(new UsageError({ problem }))
