@@ -38,9 +38,9 @@ export interface Engine {
   readonly pendingInput: number
   /**
    * Runs for at most `slice` ns of simulated time, which are never fewer than the instructions. An engine with threads runs on
-   * its own, and comes back after some milliseconds.
+   * its own, and comes back after some milliseconds, fewer for a short slice, and at once for one of 0.
    */
-  run(slice: number): EngineEvent | Promise<EngineEvent> | Promise<EngineEvent>
+  run(slice: number): EngineEvent | Promise<EngineEvent>
   /**
    * Where virtual CPUs have threads: makes them all wait, out of their guests and with their registers saved, and lets them go on.
    * Without threads they wait whenever `run` is not running.

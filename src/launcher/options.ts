@@ -112,7 +112,7 @@ export const parseCount = (text: string): number => {
   return count
 }
 
-const DEFAULT_TRACE = "64M"
+export const DEFAULT_TRACE = "64M"
 const SMALLEST_TRACE = 2 ** 16
 const LARGEST_TRACE = 2 ** 28
 

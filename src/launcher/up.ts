@@ -1,14 +1,16 @@
+import { existsSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { EventLog } from "../host/index.ts"
 import { BootError } from "../machine/load.ts"
-import { createEngine } from "./engine.ts"
-import { BadConfig, BadImage, type LaunchError, NoMemory, STATUS } from "./errors.ts"
+import { createEngine, type Engine } from "./engine.ts"
+import { BadConfig, BadImage, type LaunchError, NoMemory, STATUS, UsageError } from "./errors.ts"
 import { Files } from "./files.ts"
 import { openDevices, Surroundings } from "./guestDevices.ts"
 import { type BootImage, loadImages } from "./image.ts"
 import type { UpOptions } from "./options.ts"
-import { CORE, startOf } from "./run.ts"
+import { CORE, engineScope, openTrace, report, startOf } from "./run.ts"
+import { Sampler } from "./sampler.ts"
 import { Terminal } from "./terminal.ts"
 import { SharedOutput } from "./upConsole.ts"
 import { parseUpFile, type UpGuest } from "./upFile.ts"
@@ -27,13 +29,34 @@ const HOSTS = {
 const checkHost = (file: string, guest: UpGuest, { kernel }: BootImage): Effect.Effect<void, BadConfig> =>
   guest.host === undefined || guest.host === kernel.arch
     ? Effect.void
-    : Effect.fail(new BadConfig({ file, where: `${guest.where}.host`, problem: HOSTS[kernel.arch] }))
+    : Effect.fail(new BadConfig({ file, where: guest.where("host"), problem: HOSTS[kernel.arch] }))
 
-/** Errors of a guest's that would blame the command line are the file's. */
+/** Errors of a guest's that would blame the command line are the file's. An option's name is a key's. */
 const blame =
   (file: string, { where }: UpGuest) =>
-  (error: LaunchError) =>
-    error._tag === "UsageError" ? new BadConfig({ file, where, problem: error.problem }) : error
+  (error: LaunchError) => {
+    if (error._tag !== "UsageError") return error
+    const [, key, problem = error.problem] = /^--(\w+) ([^]*)$/.exec(error.problem) ?? []
+    return new BadConfig({ file, where: where(key), problem: key === undefined ? problem : `it ${problem}` })
+  }
+
+/** Opens a file that is to be this guest's alone. */
+const alone = <A, E, R>(path: string, around: Surroundings, open: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const claim = () => around.files.claim(path, "write")
+    const twice = new UsageError({
+      problem: `${path} is given twice, and what is written to it needs a file of its own`,
+    })
+    // Before it is emptied.
+    const there = existsSync(path)
+    const early = there ? claim() : undefined
+    if (there && early === undefined) return yield* twice
+    const opened = yield* open
+    const release = early ?? claim()
+    if (release === undefined) return yield* twice
+    yield* Effect.addFinalizer(() => Effect.sync(release))
+    return opened
+  })
 
 /** What is thrown for a machine that cannot be built, as an error; anything else is a defect of ours. */
 const asError = (thrown: unknown, image: BootImage, bytes: number): unknown => {
@@ -41,21 +64,32 @@ const asError = (thrown: unknown, image: BootImage, bytes: number): unknown => {
   return thrown instanceof RangeError && /WebAssembly\.Memory/.test(thrown.message) ? new NoMemory({ bytes }) : thrown
 }
 
+/** A guest that can run. */
+interface Opened {
+  readonly member: UpMember
+  /** Writes what its file asks for about the run, which has taken so many seconds. */
+  readonly report: (seconds: number) => Effect.Effect<void, LaunchError, Files | Terminal>
+}
+
+/** What all guests of a file have in common. */
+interface Common {
+  readonly file: string
+  readonly core: WebAssembly.Module
+  readonly startMs: number
+  readonly around: Surroundings
+  readonly output: SharedOutput
+  /** Sees to it that an engine's threads end with the run. */
+  readonly kept: (create: () => Promise<Engine>) => Promise<Engine>
+}
+
 const open = (
-  file: string,
+  { file, core, startMs, around, output, kept }: Common,
   guest: UpGuest,
   index: number,
-  core: WebAssembly.Module,
-  startMs: number,
-  around: Surroundings,
-  output: SharedOutput,
-): Effect.Effect<
-  { readonly member: UpMember; readonly image: BootImage },
-  LaunchError,
-  Files | Terminal | Scope.Scope
-> =>
+): Effect.Effect<Opened, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
     const { name, options, script } = guest
+    const { statsJson } = options
     const terminal = yield* Terminal
     const image = yield* loadImages(options)
     yield* checkHost(file, guest, image)
@@ -64,14 +98,27 @@ const open = (
     const channel = output.channel(name)
     const { kernel, initrd } = image
     const config = { core, kernel, initrd, options, startMs, note, devices, log: EventLog.off }
+    const files = yield* Files
+    if (statsJson !== undefined) yield* alone(statsJson, around, files.write(statsJson, ""))
+    const sampler = statsJson === undefined ? undefined : new Sampler()
+    const tracing = openTrace(options, image, terminal)
+    const writeTrace = yield* options.trace === undefined ? tracing : alone(options.trace.file, around, tracing)
+    let engine: Engine | undefined
     const create = async () => {
       try {
-        return await createEngine({ ...config, output: (bytes) => channel.write(bytes) })
+        engine = await kept(() => createEngine({ ...config, output: (bytes) => channel.write(bytes) }))
+        return engine
       } catch (thrown) {
         throw asError(thrown, image, options.memoryBytes)
       }
     }
-    return { member: { name, channel, create, link: devices.net?.link, script }, image }
+    const reportAfter = (seconds: number) =>
+      Effect.gen(function* () {
+        if (engine === undefined) return
+        yield* report(options, image, { engine }, sampler, seconds)
+        yield* writeTrace({ engine })
+      })
+    return { member: { name, channel, create, link: devices.net?.link, script, sampler }, report: reportAfter }
   }).pipe(Effect.mapError(blame(file, guest)))
 
 const statusOf = (ending: UpEnding): number => (ending.kind === "powerOff" ? ending.status : STATUS.killed)
@@ -79,6 +126,7 @@ const statusOf = (ending: UpEnding): number => (ending.kind === "powerOff" ? end
 /** The first status that is not 0, in the order of the file. */
 export const up = (options: UpOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
+    const started = performance.now()
     const files = yield* Files
     const { file, deterministic, maxInstructions, verbose } = options
     const text = new TextDecoder().decode(yield* files.read(file))
@@ -86,9 +134,15 @@ export const up = (options: UpOptions): Effect.Effect<number, LaunchError, Files
     const core = new WebAssembly.Module((yield* files.read(files.own(CORE))) as Uint8Array<ArrayBuffer>)
     const terminal = yield* Terminal
     const output = new SharedOutput((bytes) => terminal.write(bytes), terminal.interactive)
-    const around = new Surroundings()
-    const startMs = startOf(options)
-    const opened = yield* Effect.forEach(guests, (guest, i) => open(file, guest, i, core, startMs, around, output))
+    const common: Common = {
+      file,
+      core,
+      startMs: startOf(options),
+      around: new Surroundings(),
+      output,
+      kept: yield* engineScope,
+    }
+    const opened = yield* Effect.forEach(guests, (guest, i) => open(common, guest, i))
     const outcome = yield* Effect.tryPromise({
       try: () =>
         runUp({
@@ -107,6 +161,8 @@ export const up = (options: UpOptions): Effect.Effect<number, LaunchError, Files
         throw thrown
       },
     })
+    const seconds = (performance.now() - started) / 1000
+    for (const guest of opened) yield* guest.report(seconds)
     if ("_tag" in outcome) return yield* outcome
     return outcome.map(statusOf).find((status) => status !== 0) ?? 0
   })

@@ -9,7 +9,17 @@ import { MOST_DISKS } from "../devices/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
 import { BadConfig } from "./errors.ts"
 import { parseMac } from "./net.ts"
-import { type Arch, defaultOptions, parseBlock, parseMemory, type RunOptions, type UpOptions } from "./options.ts"
+import {
+  type Arch,
+  DEFAULT_TRACE,
+  defaultOptions,
+  parseBlock,
+  parseMemory,
+  parseTraceLimit,
+  type RunOptions,
+  type UpOptions,
+} from "./options.ts"
+import { MOST_CPUS, parsePins, type SmpOptions, smpOptions } from "./smp.ts"
 
 /*
  * The file of `lguest64 up`: YAML that names guests (docs/up.md). Nothing is opened here but the text itself; what is wrong is
@@ -23,8 +33,8 @@ export interface UpGuest {
   readonly host: Arch | undefined
   /** Typed at its console. */
   readonly script: string
-  /** Line and key of the guest, for errors. */
-  readonly where: string
+  /** Line and key of the guest, or of one of its keys, for errors. */
+  readonly where: (key?: string) => string
 }
 
 /** Stands before each line of the guest's output and input. */
@@ -46,6 +56,12 @@ const refusing = <A>(work: (value: A) => unknown) =>
 const ArchName = Schema.Literals(["i386", "x86_64"])
 const Memory = Schema.Union([Schema.String, Schema.Int]).check(refusing((value) => void parseMemory(String(value))))
 const Path = Schema.NonEmptyString
+const Cpus = Schema.Int.check(
+  refusing((count: number) => (count < 1 || count > MOST_CPUS ? `it is a number from 1 to ${MOST_CPUS}` : undefined)),
+)
+const TraceLimit = Schema.Union([Schema.String, Schema.Int]).check(
+  refusing((value) => void parseTraceLimit(String(value))),
+)
 const Cmdline = Schema.String.check(
   refusing((text: string) =>
     new TextEncoder().encode(text).length > CMDLINE_LONGEST ? `${CMDLINE_LONGEST} bytes are the longest` : undefined,
@@ -70,6 +86,12 @@ const Guest = Schema.Struct({
   ),
   net: Schema.optionalKey(Net),
   script: Schema.optionalKey(Schema.String),
+  smp: Schema.optionalKey(Cpus),
+  pcpus: Schema.optionalKey(Cpus),
+  pin: Schema.optionalKey(Schema.String.check(refusing((text) => void parsePins(text)))),
+  "stats-json": Schema.optionalKey(Path),
+  trace: Schema.optionalKey(Path),
+  "trace-limit": Schema.optionalKey(TraceLimit),
 })
 const KEYS = Object.keys(Guest.fields)
 const UpFile = Schema.Struct({ guests: Schema.Record(Schema.String, Guest) })
@@ -156,21 +178,27 @@ export const parseUpFile = (
       if (guest.native === true && guest.host !== undefined) return bad([...path, "host"], "a native guest has no host")
       if (guest.native === true && guest.pae === true)
         return bad([...path, "pae"], "it is a choice of the host's, and a native guest has none")
-      guests.push({
-        name,
-        options: optionsOf(guest, dirname(file), up),
-        host: guest.host,
-        script: guest.script ?? "",
-        where: whereOf(offsetOf(document, path), path),
-      })
+      for (const key of ["pcpus", "pin"] as const)
+        if (guest.native === true && guest[key] !== undefined)
+          return bad([...path, key], "it is for a host's scheduler, and a native guest has no host")
+      if (guest["trace-limit"] !== undefined && guest.trace === undefined)
+        return bad([...path, "trace-limit"], "it bounds the file of `trace`, and there is none")
+      const smp = smpOptions(guest.smp, guest.pcpus, guest.pin === undefined ? undefined : parsePins(guest.pin))
+      if (typeof smp === "string") return bad([...path, "pin"], smp.replace(/^--pin /, "it "))
+      const where = (key?: string) => {
+        const to = key === undefined ? path : [...path, key]
+        return whereOf(offsetOf(document, to), to)
+      }
+      const options = optionsOf(guest, dirname(file), smp, up)
+      guests.push({ name, options, host: guest.host, script: guest.script ?? "", where })
     }
     return Effect.succeed(guests)
   })
 
-const optionsOf = (guest: GuestValue, folder: string, up: UpOptions): RunOptions => {
+const optionsOf = (guest: GuestValue, folder: string, smp: SmpOptions, up: UpOptions): RunOptions => {
   const defaults = defaultOptions()
   const path = (file: string) => resolve(folder, file)
-  const { net } = guest
+  const { net, trace, "stats-json": statsJson, "trace-limit": limit } = guest
   const mac = net?.mac === undefined ? undefined : parseMac(net.mac)
   return {
     ...defaults,
@@ -184,6 +212,10 @@ const optionsOf = (guest: GuestValue, folder: string, up: UpOptions): RunOptions
     deterministic: up.deterministic,
     seed: up.seed,
     verbose: up.verbose,
+    smp,
+    statsJson: statsJson === undefined ? undefined : path(statsJson),
+    trace:
+      trace === undefined ? undefined : { file: path(trace), limit: parseTraceLimit(String(limit ?? DEFAULT_TRACE)) },
     blocks: (guest.block ?? []).flatMap((text) => parseBlock(text)).map((b) => ({ ...b, file: path(b.file) })),
     net: net && {
       hub: net.hub,

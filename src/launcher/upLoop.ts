@@ -1,6 +1,7 @@
 import type { NetLink } from "../devices/index.ts"
 import type { Engine, EngineEvent } from "./engine.ts"
 import { type CannotWrite, InstructionLimit, type Interrupted } from "./errors.ts"
+import type { Sampler } from "./sampler.ts"
 import { TerminalSession } from "./terminal.ts"
 import { AddressedLines, type Channel, pieces, type SharedOutput } from "./upConsole.ts"
 
@@ -9,6 +10,9 @@ import { AddressedLines, type Channel, pieces, type SharedOutput } from "./upCon
  * until its clock has reached the round's end, or sleeps; frames that it sends are at the others' ports at once and are taken
  * in the next round. So no guest is ever more than a round ahead of another, and one that waits for an answer gets it before
  * its timer ends. When all sleep, time leaps to the first timer, unless somebody may still type.
+ *
+ * A guest whose virtual CPUs have threads runs all the time, whatever the round. The round waits until its clock is there too;
+ * when that is too far ahead the guest is made to pause until the others have caught up.
  *
  * With --deterministic a line of input is taken only when all guests sleep, and their time stands still until there is one.
  */
@@ -21,6 +25,8 @@ export interface UpMember {
   /** What its network device is plugged into. */
   readonly link: NetLink | undefined
   readonly script: string
+  /** Where statistics are asked for. */
+  readonly sampler: Sampler | undefined
 }
 
 export interface UpConfig {
@@ -39,6 +45,8 @@ export type UpEnding =
 
 /** Simulated nanoseconds of a round. */
 const ROUND = 500_000
+/** How far a guest with threads may be ahead of the round's end. A pause costs all its virtual CPUs a way out of the guest. */
+const MOST_AHEAD = 20_000_000
 const SECOND = 1e9
 const NS_PER_MS = 1e6
 /** Between two turns of Node's event loop. */
@@ -60,6 +68,8 @@ class Guest {
   /** It sleeps until then, by the loop's time; 0: it does not. */
   sleepsUntil = 0
   private fedAt = 0
+  /** It has threads, and has been made to pause. */
+  private held = false
   /** Instructions of machines before a restart. */
   private before = 0
 
@@ -69,10 +79,19 @@ class Guest {
   }
 
   async start(now: number): Promise<void> {
-    if (this.engine !== undefined) this.before += this.engine.instructions
+    if (this.engine !== undefined) {
+      await this.close()
+      this.before += this.engine.instructions
+    }
     this.engine = await this.member.create()
     this.origin = now
     this.sleepsUntil = 0
+  }
+
+  /** Ends its threads, if it has any: what it has counted stays. */
+  async close(): Promise<void> {
+    this.held = false
+    await this.engine?.close?.()
   }
 
   get instructions(): number {
@@ -84,8 +103,9 @@ class Guest {
     return this.origin + this.engine.now
   }
 
+  /** Also to a time that is past: of several processors one may be behind, with a timer that is due. */
   private skipTo(time: number): void {
-    if (time > this.now) this.engine.skip(time - this.origin)
+    this.engine.skip(time - this.origin)
   }
 
   get hasFrames(): boolean {
@@ -102,8 +122,17 @@ class Guest {
     // It has not moved since it fell asleep.
     if (this.sleepsUntil > 0) this.skipTo(Math.min(this.sleepsUntil, this.hasFrames ? end - ROUND : end))
     this.sleepsUntil = 0
-    while (this.ending === undefined && this.now < end) {
-      const event = await this.engine.run(end - this.now)
+    if (this.held) {
+      if (this.now > end) return
+      this.held = false
+      this.engine.resume!()
+    }
+    this.member.sampler?.tick(this.engine)
+    // Where it runs by itself it is looked at in every round: frames and what its virtual CPUs ask for must not wait.
+    let look = this.engine.pause !== undefined
+    while (this.ending === undefined && (look || this.now < end)) {
+      look = false
+      const event = await this.engine.run(Math.max(0, end - this.now))
       if (event.kind === "idle") {
         this.sleepsUntil = this.origin + event.until
         this.member.channel.pause()
@@ -111,8 +140,17 @@ class Guest {
         this.skipTo(this.sleepsUntil)
         this.sleepsUntil = 0
       } else if (event.kind === "restart") await this.start(end)
-      else if (event.kind === "powerOff" || event.kind === "killed") this.ending = await endingOf(event)
+      else if (event.kind === "powerOff" || event.kind === "killed") await this.endWith(await endingOf(event))
     }
+    if (this.ending === undefined && this.engine.pause !== undefined && this.now - end > MOST_AHEAD) {
+      await this.engine.pause()
+      this.held = true
+    }
+  }
+
+  async endWith(ending: UpEnding): Promise<void> {
+    this.ending = ending
+    await this.close()
   }
 
   /** All that was typed has been taken. */
@@ -172,7 +210,16 @@ class Loop {
     return this.all.filter((guest) => guest.ending === undefined)
   }
 
+  /** Whatever ends it, no guest's threads go on. */
   async run(): Promise<UpOutcome> {
+    try {
+      return await this.rounds()
+    } finally {
+      await Promise.all(this.all.map((guest) => guest.close()))
+    }
+  }
+
+  private async rounds(): Promise<UpOutcome> {
     const { terminal, config } = this
     for (const guest of this.all) await guest.start(0)
     const resize = () => {
@@ -202,7 +249,7 @@ class Loop {
     const awake = this.living.filter((guest) => !guest.sleepsAt(end))
     if (awake.length === 0) return this.idle()
     this.time = end
-    // Machines that run on threads of their own run at once; in a deterministic run one after the other.
+    // Machines that have threads run at once; in a deterministic run one after the other.
     if (this.config.deterministic) for (const guest of awake) await guest.live(end)
     else await Promise.all(awake.map((guest) => guest.live(end)))
     for (const guest of awake) if (guest.ending !== undefined) this.bury(guest)
@@ -298,7 +345,7 @@ class Loop {
     if (this.time - this.spokeAt > IN_VAIN) {
       const reason = "all input has ended, and no guest has said anything for an hour of simulated time"
       for (const guest of living) {
-        guest.ending = { kind: "killed", reason }
+        await guest.endWith({ kind: "killed", reason })
         this.bury(guest)
       }
       return

@@ -91,6 +91,9 @@ guests:
 
   it.each([
     ["78: a host that does not run the guest", 78, "guests: {a: {host: x86_64, arch: i386}}", /:1: guests\.a\.host: an i386 guest needs/], // prettier-ignore
+    ["78: a second virtual CPU that lguest has no name for", 78, "guests:\n  a:\n    arch: i386\n    smp: 2", /:4: guests\.a\.smp: it is for x86_64 guests/], // prettier-ignore
+    ["78: one report for two", 78, "guests: {a: {stats-json: s}, b: {trace: s}}", /guests\.b: .*s is given twice/],
+    ["73: a report that cannot be written", 73, "guests: {a: {stats-json: no/such}}", /no\/such: no such file/],
     ["78: one disk for two", 78, "guests: {a: {block: [disk]}, b: {block: [disk]}}", /guests\.b: .*is given twice/],
     ["66: no such disk", 66, "guests: {a: {block: [none]}}", /none: no such file/],
     ["66: no such kernel", 66, "guests: {a: {kernel: none}}", /none: no such file/],
@@ -147,6 +150,61 @@ guests:
     const [a, b] = ["525400000001", "525400aabbcc"]
     const both = [a, b].flatMap((mac) => [0, 8].flatMap((type) => Array.from({ length: 3 }, () => `${mac} ${type}`)))
     expect(icmp.sort()).toEqual(both)
+  })
+
+  it("have threads for their virtual CPUs, beside others that have none", async () => {
+    const { status, stdout, stderr } = await up(`
+guests:
+  four:
+    smp: 4
+    pcpus: 2
+    mem: 32M
+    net: {hub: threads}
+    stats-json: four.json
+    trace: four.trace
+    trace-limit: 1M
+    script: |
+      ifconfig eth0 10.0.0.1/24 up
+      ping -c 2 10.0.0.2
+      ping -c 2 10.0.0.3
+      poweroff 6
+  pinned:
+    smp: 2
+    pin: "0:1,1:0"
+    mem: 32M
+    net: {hub: threads}
+    script: |
+      ifconfig eth0 10.0.0.2/24 up
+      smp-bench
+      poweroff 7
+  none:
+    arch: i386
+    mem: 32M
+    net: {hub: threads}
+    stats-json: none.json
+    script: |
+      ifconfig eth0 10.0.0.3/24 up
+      ping -c 2 10.0.0.1
+  bad: {smp: 3, kernel: illegal}
+`)
+    expect(status).toBe(6)
+    expect(stderr).toMatch(/^lguest64: bad: the guest was killed: [^\n]*: ud2 /)
+    expect(stderr).toContain("four.trace is full")
+    expect(said(stdout, "four")).toContain("smp: 4 processors")
+    expect(said(stdout, "pinned")).toContain("smp: 2 processors")
+    expect(said(stdout, "none")).toContain("2 packets transmitted, 2 received")
+    const read = (name: string) => JSON.parse(readFileSync(join(folder, name), "utf8"))
+    expect(read("four.json").perProcessor).toHaveLength(2)
+    expect(read("four.json").hypercalls.VCPU_UP).toBe(3)
+    expect(read("none.json")).toMatchObject({ arch: "i386" })
+    const trace = readFileSync(join(folder, "four.trace"), "utf8")
+    expect(trace.length).toBeLessThanOrEqual(2 ** 20)
+    expect(JSON.parse(trace).traceEvents.length).toBeGreaterThan(100)
+  })
+
+  it("with threads, too, stop at the instruction limit", async () => {
+    const result = await up("guests: {a: {smp: 2, kernel: forever}, b: {smp: 2}}", "", "--max-instructions", "50M")
+    expect(result.status).toBe(124)
   })
 
   it("have the keyboard one after the other: Ctrl-A n", async () => {

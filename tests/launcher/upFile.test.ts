@@ -33,7 +33,12 @@ guests:
       poweroff
   b:
 `)
-    expect(a).toMatchObject({ name: "a", host: "i386", script: "ls\npoweroff\n", where: ":3: guests.a" })
+    expect(a).toMatchObject({ name: "a", host: "i386", script: "ls\npoweroff\n" })
+    expect([a!.where(), a!.where("mem"), a!.where("smp")]).toEqual([
+      ":3: guests.a",
+      ":7: guests.a.mem",
+      ":3: guests.a.smp",
+    ])
     expect(a!.options).toMatchObject({
       arch: "i386",
       kernel: "/x/vmlinux",
@@ -51,6 +56,27 @@ guests:
       seed: 7,
     })
     expect(b!.options).toMatchObject({ kernel: undefined, memoryBytes: 64 * 2 ** 20, blocks: [], net: undefined })
+  })
+
+  it("says how many virtual CPUs, where they run, and what is written about them", () => {
+    const [a, b, c] = guests(`
+guests:
+  a: {smp: 4, pcpus: 2, pin: "0:0,3:1", stats-json: a.json, trace: a.trace, trace-limit: 1M}
+  b: {pcpus: 3, trace: /b.trace}
+  c: {native: true, smp: 2}
+`).map(({ options }) => options)
+    const pins = new Map([[0, 0], [3, 1]]) // prettier-ignore
+    expect(a).toMatchObject({
+      smp: { vcpus: 4, processors: 2, pins, given: true },
+      statsJson: "/x/a.json",
+      trace: { file: "/x/a.trace", limit: 2 ** 20 },
+    })
+    expect(b).toMatchObject({
+      smp: { vcpus: 1, processors: 3, given: true },
+      statsJson: undefined,
+      trace: { file: "/b.trace", limit: 2 ** 26 },
+    })
+    expect(c).toMatchObject({ smp: { vcpus: 2, processors: 2, given: true }, trace: undefined })
   })
 
   it("names guests in its own order", () =>
@@ -74,6 +100,19 @@ guests:
     ["guests:\n  a:\n    block: [a, b, c, d, e]\n", "lab.yaml:3: guests.a.block: expected"],
     ["guests:\n  a:\n    native: true\n    host: x86_64\n", "lab.yaml:4: guests.a.host: a native guest has no host"],
     ["guests:\n  a:\n    native: true\n    pae: true\n", "lab.yaml:4: guests.a.pae:"],
+    ["guests:\n  a:\n    smp: 17\n", "lab.yaml:3: guests.a.smp: it is a number from 1 to 16"],
+    ["guests:\n  a:\n    smp: two\n", "lab.yaml:3: guests.a.smp: expected"],
+    ["guests:\n  a:\n    pcpus: 0\n", "lab.yaml:3: guests.a.pcpus: it is a number from 1 to 16"],
+    ["guests:\n  a:\n    pin: '0'\n", 'lab.yaml:3: guests.a.pin: "0" is no pair'],
+    [
+      "guests:\n  a:\n    smp: 2\n    pin: '2:0'\n",
+      "lab.yaml:4: guests.a.pin: it names virtual CPU 2, and the guest's",
+    ],
+    ["guests:\n  a:\n    native: true\n    pcpus: 2\n", "lab.yaml:4: guests.a.pcpus: it is for a host's scheduler"],
+    ["guests:\n  a:\n    native: true\n    pin: '0:0'\n", "lab.yaml:4: guests.a.pin: it is for a host's scheduler"],
+    ["guests:\n  a:\n    trace-limit: 1M\n", "lab.yaml:3: guests.a.trace-limit: it bounds the file of `trace`"],
+    ["guests:\n  a:\n    trace: x\n    trace-limit: 1\n", "lab.yaml:4: guests.a.trace-limit: It is a number of bytes"],
+    ["guests:\n  a:\n    stats-json: ''\n", "lab.yaml:3: guests.a.stats-json: expected"],
     ["guests:\n  a: \n  1a: \n", "lab.yaml:3: guests.1a: a name is"],
     ["guests:\n  a: \n  a: \n", "Map keys must be unique"],
     [`guests:\n  a:\n    append: ${"x".repeat(5000)}\n`, "bytes are the longest"],

@@ -16,8 +16,10 @@ import { ANSWERED, type ThreadData, type ThreadMessage } from "./messages.ts"
  * "The first runs, leaves with a request when it is time to start the others, and the launcher starts a thread for each."
  */
 
-/** How long `run` lets the threads be before it comes back to see whether there is input, ms. */
+/** How long `run` lets the threads be at most before it comes back to see whether there is input, ms. */
 const TURN_MS = 8
+/** Simulated ns that the threads may live through in a millisecond: what a slice means to them. */
+const NS_PER_MS = 100_000
 /** How long the launcher waits for a thread that holds a lock, ms. */
 const PATIENCE_MS = 10_000
 
@@ -154,12 +156,13 @@ class Threads {
     return this.failure ?? (this.guest.end === undefined ? undefined : translate(this.guest.end))
   }
 
-  async run(): Promise<EngineEvent> {
+  async run(slice: number): Promise<EngineEvent> {
     this.guarded(() => this.guest.poll())
     const now = this.outcome
     if (now !== undefined) return now
+    if (slice <= 0) return translate(BUDGET)
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, TURN_MS)
+      const timer = setTimeout(resolve, Math.min(TURN_MS, slice / NS_PER_MS))
       this.wake = () => {
         clearTimeout(timer)
         resolve()
@@ -221,7 +224,7 @@ export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
     get pendingInput() {
       return guest.board.console.pendingInput
     },
-    run: () => threads.run(),
+    run: (slice) => threads.run(slice),
     skip: (until) => threads.guarded(() => kernel.passTime(until)),
     input: (bytes) => threads.guarded(() => guest.input(bytes)),
     resize: (columns, rows) => threads.guarded(() => guest.board.console.resize(columns, rows)),
