@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -164,4 +165,18 @@ it("a free-running guest goes on too", async () => {
   const { status, stderr } = await lguest64(["run", "--restore", at("free.snap"), "--deterministic"])
   expect(status).toBe(64)
   expect(stderr).toContain("--deterministic contradicts")
+})
+
+it("a guest with page tables of three levels goes on", async () => {
+  const kernel = fileURLToPath(new URL("../../guests/images/hello-i386-pae.elf", import.meta.url))
+  const run = ["run", "--pae", kernel, "--seed", "1"]
+  const log = (name: string) => ["-d", "int,mmu,hcall,switch", "-D", at(name)]
+  const whole = await lguest64([...run, ...log("pae.log")])
+  const before = await lguest64([...run, ...log("pae1.log"), "--save", at("pae.snap"), "--save-at", "3K"])
+  const after = await lguest64(["run", "--restore", at("pae.snap"), ...log("pae2.log")])
+  expect([before.status, after.status]).toEqual([0, whole.status])
+  expect(before.stdout + after.stdout).toBe(whole.stdout)
+  const text = (name: string) => readFileSync(at(name), "utf8")
+  expect(text("pae2.log")).not.toBe("")
+  expect(text("pae1.log") + text("pae2.log")).toBe(text("pae.log"))
 })
