@@ -35,6 +35,11 @@ const program = Effect.gen(function* () {
     yield* report(request.options).pipe(Effect.provide(Files.layer))
     return 0
   }
+  if (request.kind === "journey") {
+    const { journey } = yield* Effect.promise(() => import("./journey/index.ts"))
+    yield* journey(request.options).pipe(Effect.provide(Files.layer))
+    return 0
+  }
   const machines =
     request.kind === "up"
       ? (yield* Effect.promise(() => import("./up.ts"))).up(request.options)

@@ -5,6 +5,7 @@ import { LOG_CATEGORIES, type LogCategory } from "../host/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
 import type { BlockSpec } from "./blockFile.ts"
 import { UsageError } from "./errors.ts"
+import { addJourneyCommand, type JourneyOptions } from "./journey/command.ts"
 import { addReportCommand, type ReportOptions } from "./report/command.ts"
 import { type NetSpec, parseNet } from "./net.ts"
 import { parseCpus, parsePins, type SmpOptions, smpOptions } from "./smp.ts"
@@ -76,6 +77,7 @@ export type Request =
   | { readonly kind: "run"; readonly options: RunOptions }
   | { readonly kind: "up"; readonly options: UpOptions }
   | { readonly kind: "report"; readonly options: ReportOptions }
+  | { readonly kind: "journey"; readonly options: JourneyOptions }
   | { readonly kind: "text"; readonly text: string }
 
 const MIB = 2 ** 20
@@ -254,6 +256,7 @@ const program = (
   accept: (options: RunOptions) => void,
   acceptUp: (options: UpOptions) => void,
   acceptReport: (options: ReportOptions) => void,
+  acceptJourney: (options: JourneyOptions) => void,
   print: (text: string) => void,
 ): Command => {
   const root = new Command("lguest64")
@@ -352,6 +355,7 @@ const program = (
       }),
     )
   addReportCommand(root, acceptReport)
+  addJourneyCommand(root, acceptJourney)
   return root
 }
 
@@ -401,12 +405,14 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     let options: RunOptions | undefined
     let up: UpOptions | undefined
     let report: ReportOptions | undefined
+    let journey: JourneyOptions | undefined
     let text = ""
     const command = program(
       version,
       (accepted) => (options = accepted),
       (accepted) => (up = accepted),
       (accepted) => (report = accepted),
+      (accepted) => (journey = accepted),
       (printed) => (text += printed),
     )
     try {
@@ -426,6 +432,7 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     }
     if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
     if (report !== undefined) return Effect.succeed({ kind: "report", options: report })
+    if (journey !== undefined) return Effect.succeed({ kind: "journey", options: journey })
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
     // What a snapshot says has still to be added.
     const problem = options.restore === undefined ? problemOf(options) : undefined
