@@ -1,9 +1,13 @@
 import type { Ram } from "../machine/ram.ts"
 
 /*
- * Gates: the only doors from the host's machine code to "the C code of the host kernel", which is TypeScript. A gate is an
- * address; a stub calls it like any function, the core leaves `run` with EXIT_GATE, the registered function does its work,
- * and when the processor runs again it executes what lies at the address: a RET.
+ * P:150 One cheat there is, and it is a fair one: we have not written a Linux in C to be our Host. The Host's first and
+ * last instructions, where every trick is, are machine code (S:010); what a C compiler would have made of the rest is
+ * TypeScript. Between the two are gates.
+ *
+ * Gates: the only doors from the host's machine code to "the C code of the host kernel", which is TypeScript. A gate is
+ * an address; a stub calls it like any function, the core leaves `run` with EXIT_GATE, the registered function does its
+ * work, and when the processor runs again it executes what lies at the address: a RET.
  */
 const RET = 0xc3
 

@@ -28,7 +28,12 @@ export interface Struct<F extends Record<string, Field> = Record<string, Field>>
 /** One field: `at(0x10, 8, "…")`; an array with a count. */
 export const at = (offset: number, width: number, doc: string, count = 1): Field => ({ offset, width, count, doc })
 
-/** Declares a structure, and refuses one whose fields overlap or pass its end. */
+/**
+ * P:160 Machine code, TypeScript and C all read the same structures, so each is declared once, as data, and everybody's
+ * offsets come from here. If you want to know what anything in memory looks like, look for `struct(`.
+ *
+ * Declares a structure, and refuses one whose fields overlap or pass its end.
+ */
 export const struct = <F extends Record<string, Field>>(
   name: string,
   prefix: string,

@@ -49,12 +49,17 @@ const layOut = (ramBytes: number, processors: number) => {
 }
 
 /*
+ * P:020 First the ground that we stand on. There is no pretence in this simulator: a Guest is real machine code, and
+ * what keeps it away from its Host is what would on silicon, the processor's own checks, carried out one instruction at
+ * a time. So an unsafe design really is broken into.
+ *
  * One simulated PC without its chipset: memory and processors. Everything lies in one shared WebAssembly memory whose
- * map is in core/state.ts. The thread that creates a machine shares it, others attach to it, and from then on any thread
- * may run any processor, but no two the same one at a time: between runs the core keeps nothing of a processor outside of
- * that memory. (Its WebAssembly globals, the `let`s of core/*.ts, are scratch: each is written by an instruction before
- * that instruction reads it, and `run` returns between two instructions.) Who hands a processor from one thread to
- * another does so by something atomic, a Mutex or a message, so that the next thread sees what the last has written.
+ * map is in core/state.ts. The thread that creates a machine shares it, others attach to it, and from then on any
+ * thread may run any processor, but no two the same one at a time: between runs the core keeps nothing of a processor
+ * outside of that memory. (Its WebAssembly globals, the `let`s of core/*.ts, are scratch: each is written by an
+ * instruction before that instruction reads it, and `run` returns between two instructions.) Who hands a processor from
+ * one thread to another does so by something atomic, a Mutex or a message, so that the next thread sees what the last
+ * has written.
  */
 export class Machine {
   readonly memory: WebAssembly.Memory

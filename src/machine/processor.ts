@@ -197,7 +197,12 @@ export class Processor {
     return this.count(S.INSTRUCTIONS)
   }
 
-  /** Simulated time in ticks of 1 ns: instructions executed and idle time skipped. */
+  /**
+   * P:140 What time is it in a machine that is a program? Whatever we say. An instruction takes a nanosecond, and idle
+   * time is skipped. So a run can be repeated exactly, event for event, and "how long" is always a count of something.
+   *
+   * Simulated time in ticks of 1 ns: instructions executed and idle time skipped.
+   */
   get now(): number {
     return this.count(S.INSTRUCTIONS) + this.count(S.IDLE_TICKS)
   }

@@ -1,11 +1,18 @@
 import { at, struct } from "../machine/layout.ts"
 
 /*
+ * P:170 Last, the treaty. Between Guest and Host there is a list of requests, the hypercalls, and a page of memory that
+ * both can see; the rest of the Guest's life is the Guest's own affair. Read the names: you now know enough to guess at
+ * most of them.
+ *
  * The contract between an x86_64 guest and the lguest64 module, in one place. docs/abi-x86_64.md tells it in prose,
  * guests/include/lguest64_abi.h is generated from it (npm run guests).
  *
  * It follows lguest's i386 ABI where it can: the same hypercall numbers for the same requests, the same ring of
  * asynchronous calls, the same interrupt words. What x86_64 adds is numbered from 32.
+ *
+ * That was the country from above. If you feel refreshed rather than tired, put on your boots: `lguest64 journey
+ * Guest`.
  */
 
 /** Hypercalls: number in %rax; arguments in %rdi, %rsi, %rdx, %r10, %r8; result in %rax; %rcx and %r11 are lost. */

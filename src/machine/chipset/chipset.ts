@@ -61,7 +61,13 @@ export interface ChipsetConfig {
 /** The APICs' state is in the heap. */
 const FIELDS = new Fields({ parts: ["pic", "pit", "com1", "cmos", "power"] })
 
-/** The devices of a PC's board, joined into the bus that the processors are plugged into. */
+/**
+ * P:130 Around the processor is a board: interrupt controllers, a timer, a clock, a serial port, as an IBM engineer of
+ * 1984 would recognise them, and for each processor a local APIC, by which processors interrupt one another. The Host
+ * drives these; its Guests never see them.
+ *
+ * The devices of a PC's board, joined into the bus that the processors are plugged into.
+ */
 export class Chipset implements Bus {
   readonly pic: PicPair
   readonly pit: Pit8254

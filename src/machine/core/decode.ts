@@ -452,6 +452,10 @@ function decodeOpcode(first: u32): void {
 }
 
 /**
+ * P:050 What RIP points at are bytes, from one to fifteen of them to an instruction, in an encoding that has been
+ * extended without ever being repaired since 1978. They are decoded once and remembered as long as nobody writes to
+ * them.
+ *
  * Decodes the instruction at the WebAssembly address `address`, of which `available` bytes may be read. Returns its
  * length, or DECODE_UNDEFINED, DECODE_MORE, DECODE_TOO_LONG.
  */

@@ -268,7 +268,14 @@ function checkTaskSelector(selector: u32): void {
   if ((descHigh & AR_PRESENT) == 0) raise(V_NP, selector & SELECTOR);
 }
 
-/** 64-bit interrupt and trap gates (SDM vol. 3, 6.14). */
+/**
+ * P:110 So an exception calls the kernel. How? The vector is an index into the IDT, a table of gates, each with the
+ * address of a handler. If the program was in ring 3, the processor first takes a fresh stack from the TSS (RSP0), for
+ * a user's stack pointer is worth as much as a user's word. On it go five words: where the program was (ss, rsp,
+ * rflags, cs, rip), so that IRET can bring it back. Interrupts, the calls from devices, come by the same door.
+ *
+ * 64-bit interrupt and trap gates (SDM vol. 3, 6.14).
+ */
 function deliverLong(vector: u32, software: bool, hasError: bool, error: u32, returnRip: u64, flags: u32): void {
   if ((vector << 4) + 15 > load<u32>(cpu, IDTR_LIMIT)) raise(V_GP, idtError(vector));
   const at = load<u64>(cpu, IDTR_BASE) + (vector << 4);

@@ -13,7 +13,14 @@ export function hasErrorCode(vector: u32): bool {
   return vector == V_DF || (vector >= V_TS && vector <= V_PF) || vector == V_AC;
 }
 
-/** Raises an exception of class fault at the current instruction. `error` is ignored where the vector has none. */
+/**
+ * P:070 Some instructions cannot be carried out: a division by zero, an address where nothing is. The processor then
+ * acts as if the instruction had not begun, and calls the operating system, telling it what was wrong by a number, the
+ * vector. After that the instruction can be tried again. All that follows hangs on this: a hypervisor lives on
+ * exceptions as a shopkeeper lives on the bell over the door.
+ *
+ * Raises an exception of class fault at the current instruction. `error` is ignored where the vector has none.
+ */
 export function raise(vector: u32, error: u32): void {
   // EXT: a selector error met while delivering something that the program did not ask for (SDM vol. 3, 6.13).
   if (vector >= V_TS && vector <= V_GP) error |= load<u32>(cpu, EXTERNAL);

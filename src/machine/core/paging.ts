@@ -245,8 +245,14 @@ function walk4(linear: u64, access: u32): u32 {
 }
 
 /**
+ * P:090 The second fence is paging, and it is the one that counts. Every address that a program uses is looked up, page
+ * by page of 4 KiB, in a tree of tables whose root is in register CR3: four levels on x86_64, each entry with a frame's
+ * number and with what may be done there. Present, writable, for the user too, not to be executed. Change CR3 and you
+ * are in another world. An access that the tables forbid is a page fault, exception 14, and CR2 says where.
+ *
  * Translates a canonical linear address. `access` is PF_WRITE, PF_USER, PF_FETCH as they would be in the error code.
- * Returns WALK_OK with the walk* globals set, or the page fault's error code. With `quiet` nothing is changed in memory.
+ * Returns WALK_OK with the walk* globals set, or the page fault's error code. With `quiet` nothing is changed in
+ * memory.
  */
 export function walk(linear: u64, access: u32, quiet: bool): u32 {
   const cr0 = load<u64>(cpu, CR0);

@@ -179,6 +179,10 @@ function recover(): void {
 }
 
 /**
+ * P:060 And this is the simulator's heart: one loop, one switch, one case for each operation. Below it are some six
+ * hundred lines of cases that you need not read, since you know what ADD does. What ends the loop is more interesting:
+ * the budget is spent, the processor waits (HLT), or it has come to a gate (P:150).
+ *
  * Runs until `budget` instructions have been executed or something else ends it; returns EXIT_*. When a fault has been
  * thrown out of it, it is to be called again and goes on with what is left of its budget, whatever it is given.
  */

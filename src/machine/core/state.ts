@@ -1,4 +1,7 @@
 /*
+ * P:030 A whole computer in one long row of bytes, which is less of a joke than it sounds: to a program, that is what a
+ * computer is.
+ *
  * Where everything lives: the map of the shared WebAssembly memory and the layout of one processor's state.
  *
  * This file holds constants only, and no import, because two compilers read it: asc for the processor core and tsc
@@ -50,7 +53,15 @@ export const META_VERSION_STEP = 2;
 // ---------------------------------------------------------------------------------------------- processor state
 // Offsets from the processor's area.
 
-/** u64 x 16: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, in encoding order. */
+/**
+ * P:040 A processor is very little: sixteen numbers to work with (these; RSP among them is the stack's pointer), RIP,
+ * which says where the next instruction is, EFLAGS, which remembers how the last comparison went and whether interrupts
+ * may come, and a drawer of control registers for the operating system. Whoever can save and load all that can stop one
+ * program and go on with another. Remember the thought: the Switcher (S:090) is nothing else. In this file they are
+ * offsets.
+ *
+ * u64 x 16: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, in encoding order.
+ */
 export const GPR = 0x000;
 /** u64, always 0: what "no base", "no index" and "no segment base" point at. */
 export const ZERO = 0x080;

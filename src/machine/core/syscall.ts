@@ -67,6 +67,12 @@ function bump(counter: u32): void {
   store<u64>(cpu + counter, load<u64>(cpu + counter) + 1);
 }
 
+/**
+ * P:120 A program that wants something from its kernel makes a system call. SYSCALL is the fast way: no table, no
+ * stack, nothing in memory is touched. RIP goes to RCX, the flags to R11, and on it goes in ring 0 at the address that
+ * the kernel left in LSTAR. The stack pointer still is the user's, which will keep two people busy in S:040. The
+ * hypervisor's question of questions is what should happen if the kernel that is called is itself only a guest.
+ */
 export function syscall(): void {
   if (load<u32>(cpu, MODE) != MODE_64 || (load<u64>(cpu, MSR_EFER) & EFER_SCE) == 0) raise(V_UD, 0);
   const flags = readFlags() & ~FL_RF;

@@ -225,6 +225,10 @@ function isMmio(physical: u64): bool {
 }
 
 /**
+ * P:100 Nobody walks four tables for each byte. The TLB remembers translations, and it is allowed to be wrong: a
+ * processor does not notice that a table has been changed until it is told (by a new CR3, or INVLPG for one page). Half
+ * of the subtle bugs of every kernel live in that sentence, and most of those of a hypervisor.
+ *
  * Translates one access that lies within a page. `access`: PF_WRITE, PF_FETCH; PF_USER if it is to have user rights.
  * Returns the WebAssembly address of the byte, or 0 when it is no memory, with mmioPhysical set. Raises #PF, or for a
  * non-canonical address #SS(0) if `seg` is SS, else #GP(0).
