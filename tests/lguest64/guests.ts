@@ -7,7 +7,7 @@ import { code, symbols } from "./guest.gen.ts"
 
 /* Runs the little guests of guest.S on a whole simulated PC with its host. */
 
-const core = new WebAssembly.Module(readFileSync(new URL("../../dist/machine/core.wasm", import.meta.url)))
+export const core = new WebAssembly.Module(readFileSync(new URL("../../dist/machine/core.wasm", import.meta.url)))
 const image = Uint8Array.from(Buffer.from(code, "base64"))
 const LOAD = 0x10_0000
 export const RESULTS = 0x3000
