@@ -119,7 +119,13 @@ __attribute__((used, noreturn)) void start_kernel(void)
 	idle_loop();
 }
 
-/* The first process, still in kernel mode: becomes /init, or whatever init= says. */
+/*
+ * G:200 At last somebody to do all this for. From here on the kernel only answers. The first process, still in kernel
+ * mode: becomes /init, or whatever init= says.
+ *
+ * What it answers with needs disks, a network and somewhere to type, and a Guest has no hardware. How it gets along all
+ * the same is next: `lguest64 journey Drivers`.
+ */
 void init_process(void)
 {
 	static const char *const tries[] = { "/init", "/sbin/init", "/bin/init", "/bin/sh" };

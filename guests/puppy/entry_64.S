@@ -1,9 +1,12 @@
 /*
- * Into the kernel and out of it, x86_64. Every way in builds a struct pt_regs and calls C; every way out goes through
- * INTERRUPT_RETURN with the pt_regs at %rsp.
+ * G:120 Into the kernel and out of it, x86_64. Every way in builds a struct pt_regs and calls C; every way out goes
+ * through INTERRUPT_RETURN with the pt_regs at %rsp.
  *
  * Natively SYSCALL and interrupts leave the user's %gs base in place, and SWAPGS fetches the kernel's. Under lguest64
  * both kernel and user are at ring 3, the host exchanges the bases, and the SWAPGS sites are patched away.
+ *
+ * Below are the stubs for exceptions and interrupts. They cannot tell whether it was a processor that came to them or a
+ * Host that pushed the same words on the stack and pointed the way: that is what reflecting means (H:160).
  */
 #include "include/layout.h"
 #include <lguest64_abi.h>
@@ -131,7 +134,14 @@ native_syscall_entry:
 	swapgs
 	sysretq
 
-/* SYSCALL, lguest64: the host has pushed a pt_regs (its lguest64_regs is the same) and turned virtual interrupts off. */
+/*
+ * G:130 SYSCALL, lguest64: the host has pushed a pt_regs (its lguest64_regs is the same) and turned virtual interrupts
+ * off.
+ *
+ * Compare it with the native entry above: no SWAPGS, no hunt for a stack, no saving of registers. The Host had them all
+ * in its hands anyway. What it costs is that it had them in its hands: two world switches for each system call of a
+ * process. On i386 lguest did without (H:350).
+ */
 	.balign	16
 	.globl	lguest64_syscall_entry
 lguest64_syscall_entry:
@@ -141,6 +151,9 @@ lguest64_syscall_entry:
 	jmp	ret_to_user
 
 /*
+ * G:140 And the way back. An ordinary IRET in ring 3 cannot turn a Guest's kernel into a Guest's user, as to the
+ * processor both are users; only the Host can exchange the views. So returning is a hypercall.
+ *
  * Return, lguest64: hypercall IRET takes %rax, %r11 and %rcx from three words below the interrupt frame. Those are the
  * slots of %rsi, %rdi and orig_ax, which are free once the registers are loaded.
  */

@@ -1,7 +1,15 @@
 /*
- * The first instructions, x86_64: 64-bit mode, memory mapped to itself, interrupts off, and in %rsi the physical address
- * of boot_params; native and under lguest64 alike (docs/abi-x86_64.md). We are linked 2 GiB below the top, and go there
- * as soon as our own tables are in force.
+ * G:010 Part 2, Guest: the life of a kernel that knows that it is not alone. Ours is called puppy, after the animals in
+ * lguest, and is small enough to be read in a weekend; for the journey an hour will do.
+ *
+ * It begins here, on the bare machine and under a Host alike. See what it must do before it can do anything: clear its
+ * memory, make itself page tables, and move to where it was linked. Natively the tables go into CR3 by an instruction
+ * that only ring 0 may use. A Guest asks instead: two hypercalls, and they are the same SYSCALL that its own processes
+ * will use.
+ *
+ * The first instructions, x86_64: 64-bit mode, memory mapped to itself, interrupts off, and in %rsi the physical
+ * address of boot_params; native and under lguest64 alike (docs/abi-x86_64.md). We are linked 2 GiB below the top, and
+ * go there as soon as our own tables are in force.
  */
 #include "include/layout.h"
 #include <lguest64_abi.h>

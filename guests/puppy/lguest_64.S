@@ -1,4 +1,11 @@
-/* lguest64's operations that must be assembly: the interrupt flag is a word in the shared page, at %gs:0. */
+/*
+ * G:070 lguest64's operations that must be assembly: the interrupt flag is a word in the shared page, at %gs:0.
+ *
+ * Kernels turn interrupts off and on tens of thousands of times in a second. Asking the Host each time would cost more
+ * than everything else together, so nobody asks: "off" is a word that the Host looks at before it interrupts us. If it
+ * has to hold one back it sets the word next to it, and that is what enabling has to look at. Two instructions where
+ * the hardware had one.
+ */
 #include "include/layout.h"
 #include <lguest64_abi.h>
 
@@ -39,8 +46,11 @@ lguest64_restore_flags:
 	ret
 
 /*
- * Sleep until an interrupt, which is handled before the call returns. Interrupts must be on for that, yet none may
- * slip in between looking and sleeping: the flag of the coming hypercall holds them back, as STI's shadow does natively.
+ * G:080 Sleeping is the one thing that everybody gets wrong at first. If you look whether there is work, and then go to
+ * sleep, the work may come in between, and you sleep beside it.
+ *
+ * Sleep until an interrupt, which is handled before the call returns. Interrupts must be on for that, yet none may slip
+ * in between looking and sleeping: the flag of the coming hypercall holds them back, as STI's shadow does natively.
  */
 	.globl	lguest64_halt
 lguest64_halt:

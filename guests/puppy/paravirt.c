@@ -1,4 +1,7 @@
 /*
+ * G:020 One image for all machines: a distribution wants to ship one kernel, said Rusty in 2007, and was right. So it
+ * has to find out, early, and without touching anything that might not be there.
+ *
  * Which machine is this? The boot loader says so in hardware_subarch, the field that Linux got for lguest and Xen; and
  * on the answer hangs which table of operations the kernel runs with from here on.
  */

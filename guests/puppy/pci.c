@@ -1,4 +1,9 @@
 /*
+ * D:020 First one must find them. They pose as cards on an ordinary PCI bus, so that a kernel looks for them where it
+ * looks for hardware anyway. In a Guest each of these OUTs and INs is a protection fault: the Host forwards it to the
+ * Launcher, which answers, and the Guest goes on behind the instruction none the wiser. It is slow, and it happens at
+ * boot only.
+ *
  * The PCI bus: configuration space through the ports 0xCF8 (address) and 0xCFC (data), the same natively and under a
  * hypervisor, whose launcher answers. Devices whose registers have no address yet get one.
  */

@@ -1,7 +1,11 @@
 /*
- * The backend for lguest, i386. Privileged requests are hypercalls, `int $0x1f`. Updates of page tables come in
- * droves, so between lazy_begin and lazy_end they are only noted in lguest_data's ring, which the host empties before
- * it does the next real hypercall.
+ * G:190 The elder sibling. On i386 the Guest's kernel lives in ring 1, between its processes and its Host, and has
+ * segments of its own; so it must tell of its descriptors too. Otherwise the table of operations is the same, which is
+ * what made one kernel for both possible.
+ *
+ * The backend for lguest, i386. Privileged requests are hypercalls, `int $0x1f`. Updates of page tables come in droves,
+ * so between lazy_begin and lazy_end they are only noted in lguest_data's ring, which the host empties before it does
+ * the next real hypercall.
  */
 #include "lguest_i386.h"
 #include "printk.h"

@@ -15,6 +15,12 @@ static u8 *shared_page(struct percpu *pc) { return container_of(pc, struct cpu_a
 #define SHARED_OF(pc, type, offset) (*(volatile type *)(shared_page(pc) + (offset)))
 #define SHARED(type, offset) SHARED_OF(this_cpu(), type, offset)
 
+/*
+ * G:060 A hypercall. SYSCALL is the only door that leads out of ring 3 quickly, and a Guest's processes use it too; so
+ * the kernel says which of the two it means by a flag in the page that only it can reach. The flag and the SYSCALL are
+ * two instructions. What if an interrupt came between them, and its handler made a hypercall of its own? The Host sees
+ * the flag, and holds interrupts back while it is set.
+ */
 static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 {
 	register ulong r10 __asm__("r10") = d;
@@ -28,7 +34,12 @@ static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 	return nr;
 }
 
-/* Notes a call for later. A full ring is emptied by making this one at once, since the ring is always done first. */
+/*
+ * G:090 Notes a call for later. A full ring is emptied by making this one at once, since the ring is always done first.
+ *
+ * A ring of postcards. Most of what a Guest has to say about its page tables is not urgent, and a world switch costs
+ * more than the message; so they are collected, and the Host empties the box whenever it comes by. It comes by often.
+ */
 static void async_hcall(ulong nr, ulong a, ulong b, ulong c)
 {
 	ulong flags = irq_save();
@@ -195,7 +206,13 @@ __attribute__((used)) void lguest64_secondary(ulong index)
 	secondary_start(container_of(cpus[index], struct cpu_area, pc));
 }
 
-/* It starts on the tables that we use now; those of a process may go away, so it begins on the kernel's. */
+/*
+ * G:160 More than one processor. On the bare machine waking the second one is a small drama in real mode, INIT and SIPI
+ * and a page below one mebibyte (native_smp.c, if you like that sort of thing). Here one asks, politely, and gives it a
+ * stack.
+ *
+ * It starts on the tables that we use now; those of a process may go away, so it begins on the kernel's.
+ */
 static void lguest64_start_cpu(struct cpu_area *area, ulong stack)
 {
 	SHARED_OF(&area->pc, u32, LGS_HYPERCALL_FLAG) = 0;

@@ -1,6 +1,9 @@
 /*
- * Exceptions: a page fault may be a promise to keep (mm/fault.c); anything else that a user causes becomes a signal, and
- * anything that the kernel causes is either in the exception table or the end.
+ * G:150 Here the stubs arrive in C. Nothing in this file knows of Hosts any more, and that is how you recognise a good
+ * treaty.
+ *
+ * Exceptions: a page fault may be a promise to keep (mm/fault.c); anything else that a user causes becomes a signal,
+ * and anything that the kernel causes is either in the exception table or the end.
  */
 #include "errno.h"
 #include "printk.h"

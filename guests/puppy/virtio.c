@@ -15,7 +15,12 @@ enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4 };
 #define CAPABILITY_OFFSET 8
 #define CAPABILITY_MULTIPLIER 16
 
-/* 4.1.4.3 */
+/*
+ * D:030 The common configuration (4.1.4.3).
+ *
+ * The registers through which driver and device come to terms: which features both know, and where in the Guest's
+ * memory the queues are. No data passes here. Every access faults, too, so a good protocol has few of them.
+ */
 struct virtio_common {
 	u32 device_feature_select, device_feature, driver_feature_select, driver_feature;
 	u16 msix_config, num_queues;
@@ -28,7 +33,13 @@ enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8, FAILED = 128
 #define VERSION_1 (1ull << 32)
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
-/* 2.4: the split virtqueue */
+/*
+ * D:040 The split virtqueue (2.4).
+ *
+ * The idea itself, in three arrays in the Guest's own memory. Descriptors say where buffers are; in `avail` the driver
+ * lists those that it offers; in `used` the device lists those that it has done with. Each array has one writer. So two
+ * programs that do not trust each other, in two worlds, exchange data without a lock.
+ */
 struct virtqueue_desc {
 	u64 addr;
 	u32 len;
@@ -49,6 +60,10 @@ struct virtqueue_used {
 
 /* ---- Queues ---- */
 
+/*
+ * D:050 Offering a request: fill in descriptors, chain them, and only then move the index by which the device sees
+ * them. The order of the last two stores is the whole trick.
+ */
 bool virtqueue_add(struct virtqueue *q, const struct virtio_piece *pieces, int read, int written, void *token)
 {
 	ulong flags = spin_lock_irqsave(&q->lock);
@@ -77,6 +92,11 @@ bool virtqueue_add(struct virtqueue *q, const struct virtio_piece *pieces, int r
 	return true;
 }
 
+/*
+ * D:060 And ringing the bell, one store to a device register, hence one fault and a trip through Host and Launcher. If
+ * the device is at work already it has said "no need", and the trip is saved. Whether it says so at the very moment
+ * that we decide not to ring is what the fence is about.
+ */
 void virtqueue_kick(struct virtqueue *q)
 {
 	/* Our index must be out before we look whether the device is still at work and would see it by itself: a load may
@@ -86,6 +106,10 @@ void virtqueue_kick(struct virtqueue *q)
 		*q->bell = q->index;
 }
 
+/*
+ * D:070 Collecting what is done. Guests have to mistrust their devices as well: the number that came back is looked up
+ * among the requests that are really out, and a wrong one is nobody's.
+ */
 void *virtqueue_get(struct virtqueue *q, u32 *written)
 {
 	ulong flags = spin_lock_irqsave(&q->lock);
@@ -158,7 +182,12 @@ struct virtqueue *virtio_queue(struct virtio_device *d, u16 index, u16 most)
 
 /* ---- Interrupts ---- */
 
-/* Reading the status quiets the line (4.1.4.5), which other devices may share. */
+/*
+ * D:080 How a driver learns that there is something to collect: a virtual interrupt, which the Launcher asks the Host
+ * to raise (L:090) and which arrives by the stubs that you have seen (G:120).
+ *
+ * Reading the status quiets the line (4.1.4.5), which other devices may share.
+ */
 static void interrupt(void *data)
 {
 	struct virtio_device *d = data;

@@ -1,4 +1,7 @@
 /*
+ * D:100 A disk. Look at what is missing: no geometry, no timing, no modes. Thirty years of disk controllers, and this
+ * is what they came to.
+ *
  * The block device (virtio 1.0, 5.2). A request is a header, blocks, and a byte in which the device leaves the result;
  * whoever needs the result sleeps until the device's interrupt.
  */

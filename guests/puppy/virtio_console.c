@@ -1,6 +1,9 @@
 /*
- * The console device (virtio 1.0, 5.3). Two queues of buffers: 0, which the device fills with input, and 1, from which it
- * prints.
+ * D:090 The simplest of them, and the first that you have met: it has printed puppy's banner. Everything that the Guest
+ * says goes this way, one buffer at a time.
+ *
+ * The console device (virtio 1.0, 5.3). Two queues of buffers: 0, which the device fills with input, and 1, from which
+ * it prints.
  */
 #include "fs.h"
 #include "printk.h"

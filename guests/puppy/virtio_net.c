@@ -1,6 +1,7 @@
 /*
- * The network device (virtio 1.0, 5.1): queue 0, which it fills with frames, and queue 1, from which it sends. In front of
- * each frame lies a header for work that devices may take over, which we do not ask for: it is all zeroes.
+ * D:110 A network card works the other way round: buffers are offered before anybody knows what will come. The network
+ * device (virtio 1.0, 5.1): queue 0, which it fills with frames, and queue 1, from which it sends. In front of each
+ * frame lies a header for work that devices may take over, which we do not ask for: it is all zeroes.
  *
  * Frames are dealt with in the device's interrupt, answers to them included. An interrupt takes no more frames than the
  * queue has buffers, because buffers are offered anew only when it is done: whatever came meanwhile raises the next one.

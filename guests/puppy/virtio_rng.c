@@ -1,4 +1,7 @@
 /*
+ * D:120 And one for a scarcity that is peculiar to Guests: in a world that is simulated to the nanosecond nothing
+ * happens by chance, so even chance has to be brought in from outside.
+ *
  * The entropy device (virtio 1.0, 5.4): one queue; it fills the buffers that we offer. What it gives seeds the kernel's
  * generator and, untouched, is what /dev/hwrng reads; no byte serves twice.
  */

@@ -1,6 +1,9 @@
 import type { Ram } from "../machine/ram.ts"
 
 /**
+ * D:150 What to do with a Guest that tries? Nothing subtle. A device that guesses what was meant is one more thing to
+ * attack.
+ *
  * A guest handed a device something impossible. It ends that guest, with the reason, and nothing else: devices throw it
  * and whoever runs the guest catches it.
  */

@@ -2,8 +2,12 @@ import { Fields, type Saved, type State } from "../machine/snapshot.ts"
 import type { NetLink } from "./virtioNet.ts"
 
 /*
- * A hub: what comes in at one port goes out at all others. It learns nothing and delays nothing; a frame waits at its port
- * until the guest there is next served.
+ * D:170 Two Guests with a card each need a cable between them. Here it is, all of it. A hub: what comes in at one port
+ * goes out at all others. It learns nothing and delays nothing; a frame waits at its port until the guest there is next
+ * served.
+ *
+ * You know both ends of a device now, but who wired them together, and to what? Whoever made the Guest: `lguest64
+ * journey Launcher`.
  */
 
 /** Frames that wait at a port; more than a ring holds are lost, as on a wire. */

@@ -5,6 +5,9 @@ import { DescriptorChain } from "./virtqueue.ts"
 import type { State } from "../machine/snapshot.ts"
 
 /*
+ * D:160 The disk's own side is short, because the hard part is behind us: three kinds of request, bounds, a byte that
+ * says how it went.
+ *
  * The virtio block device (virtio 1.0, section 5.2): one queue of requests, each a chain of a header, data and a status
  * byte. A request is done when it is notified, in the order of the ring, so a flush comes after all writes before it.
  */

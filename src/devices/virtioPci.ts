@@ -5,8 +5,12 @@ import { Virtqueue } from "./virtqueue.ts"
 import { Fields, recordOf, type Saved, type State, stateOf } from "../machine/snapshot.ts"
 
 /*
- * Virtio 1.0 over PCI, the modern transport only (virtio 1.0, section 4.1). Four structures lie in the function's memory
- * and capabilities in its configuration space say where; a fifth capability reaches them through configuration space.
+ * D:130 Now cross the counter. This is the same card from the inside: what to the driver is a register is to us a call
+ * with an offset and a value, from somebody whom we do not trust.
+ *
+ * Virtio 1.0 over PCI, the modern transport only (virtio 1.0, section 4.1). Four structures lie in the function's
+ * memory and capabilities in its configuration space say where; a fifth capability reaches them through configuration
+ * space.
  */
 
 /** 4.1.4.3. */

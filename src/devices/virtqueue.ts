@@ -3,6 +3,10 @@ import { GuestFault, type GuestMemory } from "./guestMemory.ts"
 import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
+ * D:140 And the same three arrays, read by the other side. A ring in somebody else's memory is a nice place for an
+ * ambush: a number that is checked, and has changed when it is used; a chain of descriptors that bites its tail; a
+ * length that wraps. Each of these has broken a real hypervisor.
+ *
  * Virtio's split virtqueue (virtio 1.0, section 2.4). All three parts are in the guest's memory and the guest may write
  * anything there at any time, so each number is read once, checked, and only then used; each loop is bounded by the
  * queue's size. What a correct driver cannot have written is a GuestFault.

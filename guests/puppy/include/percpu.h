@@ -76,7 +76,14 @@ struct percpu {
 	u8 double_fault_stack[1536] __attribute__((aligned(16)));
 };
 
-/* On x86_64 the page shared with the hypervisor comes first, so that %gs:0 reaches its words with one instruction. */
+/*
+ * G:050 On x86_64 the page shared with the hypervisor comes first, so that %gs:0 reaches its words with one
+ * instruction.
+ *
+ * This is all of the furniture that Host and Guest have in common: a page for each virtual CPU, in the Guest's own
+ * memory. What is in it was agreed in P:170. The Guest may scribble on it as it likes, and the Host reads it as you
+ * would read a letter from a stranger.
+ */
 struct cpu_area {
 #ifdef __x86_64__
 	u8 shared[PAGE_SIZE];

@@ -1,4 +1,8 @@
 /*
+ * G:030 How much of a kernel is privileged? Surprisingly little: it fits into one table. That is the whole of
+ * paravirtualisation, and the reason why a Guest is easier to host than an unmodified system, which has to be caught
+ * red-handed at each of these.
+ *
  * paravirt_ops: every operation that needs ring 0 goes through this table. One backend fills it at boot: native
  * (pv_native.c), lguest (pv_lguest_32.c) or lguest64 (pv_lguest_64.c).
  *

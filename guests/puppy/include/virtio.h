@@ -1,4 +1,9 @@
 /*
+ * D:010 Part 3, Drivers: in which the Guest finds its voice. A disk that is a program needs no heads, no sectors per
+ * track and no interrupt controller of 1984: it needs to be told "these bytes, please", and to say when it is done. So
+ * Rusty, tired of every hypervisor having a way of its own (lguest had one, too), wrote down virtio: one shape for all
+ * devices that are not really there.
+ *
  * virtio 1.0 over PCI, the part that all devices share. Section numbers are those of the virtio 1.0 specification.
  *
  * A driver's life: virtio_open, virtio_queue for each queue, virtio_start. Then virtqueue_add and virtqueue_kick to send

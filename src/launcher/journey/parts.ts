@@ -53,5 +53,6 @@ export const titleOf = ({ comment }: Step): string => {
     .slice(0, end < 0 ? comment.length : end)
     .map((line) => line.trim())
     .join(" ")
-  return /^.*?[.:?!](?=\s|$)/.exec(paragraph)?.[0].replace(/[.:]$/, "") ?? paragraph
+    .replace(/^Part \d, \w+: /, "")
+  return (/^.*?[.?!](?=\s|$)/.exec(paragraph)?.[0] ?? paragraph).replace(/[.:]$/, "")
 }

@@ -91,7 +91,7 @@ export const contentsText = (
           ...steps
             .filter(({ letter }) => letter === part.letter)
             .flatMap((step) => [
-              `  ${mark(step.letter, step.number)}  ${cut(titleOf(step).replace(/^Part \d, \w+: /, ""), columns - 9)}`,
+              `  ${mark(step.letter, step.number)}  ${cut(titleOf(step), columns - 9)}`,
               paint.faint(`         ${step.file}:${step.line}`),
             ]),
           "",
