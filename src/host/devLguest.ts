@@ -1,7 +1,11 @@
 /*
- * /dev/lguest: all that the launcher knows of the host and its modules. It initialises a guest, reads in a loop (each read
- * runs the guest until something happens that the launcher must see to) and writes to inject an interrupt. The requests
- * are those of lguest in Linux 4.x (LHREQ_INITIALIZE, _IRQ, _GETREG, _SETREG, _TRAP), one device for both modules.
+ * L:060 And this is all that Launcher and Host have to say to each other. One file, as in lguest: a write sets the
+ * Guest up, each read runs it until something happens that is none of the Host's business.
+ *
+ * /dev/lguest: all that the launcher knows of the host and its modules. It initialises a guest, reads in a loop (each
+ * read runs the guest until something happens that the launcher must see to) and writes to inject an interrupt. The
+ * requests are those of lguest in Linux 4.x (LHREQ_INITIALIZE, _IRQ, _GETREG, _SETREG, _TRAP), one device for both
+ * modules.
  */
 
 /** LHREQ_INITIALIZE: where the launcher has laid out the guest. */

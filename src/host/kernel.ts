@@ -1,22 +1,28 @@
-import { DEBUG_LEFT, EXIT_BUDGET, EXIT_DEBUG, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
+import { EXIT_BUDGET, EXIT_DEBUG, EXIT_GATE, EXIT_HALT, EXIT_SHUTDOWN } from "../machine/core/state.ts"
 import type { Machine } from "../machine/machine.ts"
 import type { Processor } from "../machine/processor.ts"
 import type { Ram } from "../machine/ram.ts"
 import { BadState, type State } from "../machine/snapshot.ts"
-import { Mutex, type SharedHeap, waitWhile } from "../machine/shared.ts"
+import { Mutex, type SharedHeap } from "../machine/shared.ts"
 import { CpuTable, type HostClock, HostCpu } from "./cpus.ts"
 import type { EventLog } from "./eventLog.ts"
 import type { FrameAllocator } from "./frames.ts"
 import type { GateTable } from "./gates.ts"
+import { GuestExits } from "./guestExits.ts"
 import { Interleaver } from "./interleaver.ts"
+import { Pause } from "./pause.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { HostStatistics } from "./statistics.ts"
 import { NONE, type Task, type TaskKind, TaskTable, type VcpuRunner } from "./task.ts"
 import { HostTrace, type TraceBuffers } from "./trace.ts"
 
 /*
- * What the hosts of both architectures have in common: time, and the loop that drives a processor from gate to gate. Each
- * thread has such an object; what it remembers beyond one call is shared (cpus.ts, task.ts, scheduler.ts).
+ * H:010 Part 5, Host: the kernel below the kernel. It owns the machine; to it a Guest is a task with odd habits. We
+ * look at the Host itself first (up to H:080), then at what the module makes of an event (to H:190), and then go down
+ * into the page tables, where the light is poor.
+ *
+ * What the hosts of both architectures have in common: time, and the loop that drives a processor from gate to gate.
+ * Each thread has such an object; what it remembers beyond one call is shared (cpus.ts, task.ts, scheduler.ts).
  */
 
 /** The host itself broke: a defect of ours, never a guest's doing. */
@@ -32,9 +38,6 @@ export type Driven = "asked" | "idle" | "slice" | "handed" | "debug"
 
 /** Time within which a task that has nothing to do gives up the processor. */
 const SWITCH_AWAY = 1000
-
-/** How often a thread looks whether a processor has left its guest before it sleeps: some 20 us. */
-const EXIT_SPINS = 1000
 
 /** Length of the scheduler's tick: 100 Hz. */
 export const TICK = 10_000_000
@@ -74,16 +77,13 @@ export class HostKernel {
   /** [0]: the latest time that any processor has seen. Aligned 8-byte stores are whole on every machine that we run on. */
   private readonly clock: Float64Array
   private readonly clockLock: Mutex
-  /** [0]: not 0 while virtual CPUs must not enter their guests. [1]: threads that have heard of it. */
-  readonly pauseWords: Int32Array
+  readonly pauses: Pause
   /** The processor whose gate is being served, or that was driven last. */
   cpu: HostCpu
   /** Set by whoever wants `drive` to return to the launcher after the current gate. */
   asked = false
   private switched = false
-  /** Of the processors during a shootdown: how often they had left a guest before, and whether they were in this one. */
-  private readonly seenExits: Int32Array
-  private readonly shot: Uint8Array
+  private readonly exits: GuestExits
   /** A gate is being served, on `cpu`. */
   serving = false
 
@@ -105,9 +105,8 @@ export class HostKernel {
     this.interleaver = new Interleaver(heap, this.cpus, parts.seed)
     this.clock = heap.f64(1)
     this.clockLock = new Mutex(heap)
-    this.seenExits = new Int32Array(this.cpus.length)
-    this.shot = new Uint8Array(this.cpus.length)
-    this.pauseWords = heap.i32(2)
+    this.exits = new GuestExits(this.cpuTable, this.cpus, this.scheduler)
+    this.pauses = new Pause(heap)
   }
 
   get processor(): Processor {
@@ -289,73 +288,20 @@ export class HostKernel {
   // -------------------------------------------------------------------------------------------------------- guests
   /** The processor that is being served is about to enter guest `guest`. */
   enterGuest(guest: number): void {
-    Atomics.store(this.cpuTable.inGuest, this.cpu.index, guest + 1)
-  }
-
-  private leftGuest(cpu: number): void {
-    const { inGuest, exits, watchers } = this.cpuTable
-    Atomics.store(inGuest, cpu, 0)
-    if (Atomics.load(watchers, cpu) === 0) return
-    Atomics.add(exits, cpu, 1)
-    Atomics.notify(exits, cpu)
+    this.exits.enter(this.cpu.index, guest)
   }
 
   /**
-   * Gets every processor that runs guest `guest` out of it and waits until it is: what its shadow tables allowed before,
-   * nobody can do any more. The next entry loads the root anew.
+   * H:310 With several processors we owe them what every kernel owes (G:170): before a right is really gone, all TLBs
+   * must have forgotten it. Somebody who is in the Guest is interrupted and waited for; somebody who is not will load
+   * CR3 on the way in. The order of the three words here took longer to get right than anything else in the Host.
+   *
+   * Gets every processor that runs guest `guest` out of it and waits until it is: what its shadow tables allowed
+   * before, nobody can do any more. The next entry loads the root anew.
    */
   shootDown(guest: number): void {
-    const { cpuTable: table, cpus } = this
-    let interrupted = 0
-    let waited = 0
-    // From here on whoever leaves the guest counts it; one that comes back afterwards has the new tables.
-    for (let i = 0; i < cpus.length; i++) {
-      Atomics.add(table.watchers, i, 1)
-      this.seenExits[i] = Atomics.load(table.exits, i)
-      this.shot[i] = Atomics.load(table.inGuest, i) === guest + 1 ? 1 : 0
-      if (this.shot[i] !== 0) this.interrupt(i)
-    }
-    for (let i = 0; i < cpus.length; i++) {
-      if (this.shot[i] !== 0) {
-        this.statistics.shootdowns++
-        interrupted++
-        if (!this.scheduler.threaded) waited = Math.max(waited, this.stepOut(cpus[i]!))
-        else this.awaitExit(i, guest + 1, this.seenExits[i]!)
-      }
-      Atomics.sub(table.watchers, i, 1)
-    }
-    if (this.observed && this.trace.on) this.trace.shootDown(interrupted, this.scheduler.threaded ? -1 : waited)
-  }
-
-  /** A processor that really runs leaves its guest within microseconds, sooner than a thread falls asleep and wakes up. */
-  private awaitExit(cpu: number, guest: number, seen: number): void {
-    const { inGuest, exits } = this.cpuTable
-    const inside = () => Atomics.load(inGuest, cpu) === guest && Atomics.load(exits, cpu) === seen
-    for (let i = 0; i < EXIT_SPINS; i++) if (!inside()) return
-    while (inside()) waitWhile(exits, cpu, seen)
-  }
-
-  private interrupt(cpu: number): void {
-    this.statistics.interprocessorInterrupts++
-    this.scheduler.kick(cpu)
-  }
-
-  /**
-   * In one thread nobody else drives the other processor: it is driven to where it has left the guest, and no further.
-   * Returns the simulated ns that it took.
-   */
-  private stepOut(cpu: HostCpu): number {
-    const { processor } = cpu
-    const before = processor.now
-    while (this.cpuTable.inGuest[cpu.index] !== 0) {
-      const reason = processor.run(SWITCH_AWAY)
-      if (reason === EXIT_GATE) {
-        this.cpuTable.gate[cpu.index] = processor.exitDetail
-        this.cpuTable.inGuest[cpu.index] = 0
-      } else if (reason === EXIT_DEBUG) processor.setLong(DEBUG_LEFT, processor.rip)
-      else if (reason !== EXIT_BUDGET) throw this.panic(processor, reason)
-    }
-    return processor.now - before
+    const waited = this.exits.shootDown(guest, this.cpu)
+    if (this.observed && this.trace.on) this.trace.shootDown(this.exits.lastShot, waited)
   }
 
   // -------------------------------------------------------------------------------------------------------- driving
@@ -369,6 +315,10 @@ export class HostKernel {
   }
 
   /**
+   * H:050 This loop is the Host's heartbeat: let the processor run; it comes back because it has reached a gate,
+   * because it sleeps, or because its time is up; serve the gate; again. Where a C kernel would have a call
+   * instruction, we have this.
+   *
    * Runs one processor. Instructions are exact: it stops at the limit itself, except that a gate's work is done first.
    */
   driveProcessor(cpu: HostCpu, limit: number): Driven {
@@ -393,7 +343,7 @@ export class HostKernel {
         if (reason === EXIT_DEBUG) return "debug"
         if (reason !== EXIT_GATE) throw this.panic(processor, reason)
         at = processor.exitDetail
-        if (inGuest[cpu.index] !== 0) this.leftGuest(cpu.index)
+        if (inGuest[cpu.index] !== 0) this.exits.left(cpu.index)
       } else gate[cpu.index] = NONE
       this.serving = true
       this.gates.dispatch(at)
@@ -443,36 +393,15 @@ export class HostKernel {
   }
 
   // -------------------------------------------------------------------------------------------------------- pausing
-  /** Virtual CPUs must not enter their guests: `prepare` asks for the launcher, and their threads wait here. */
-  get pausing(): boolean {
-    return Atomics.load(this.pauseWords, 0) !== 0
-  }
-
-  pauseHere(): void {
-    const words = this.pauseWords
-    Atomics.add(words, 1, 1)
-    while (Atomics.load(words, 0) !== 0) waitWhile(words, 0, 1)
-    Atomics.sub(words, 1, 1)
-    Atomics.notify(words, 1)
-  }
-
-  /** Asks all threads to pause; they have when `paused`. */
+  /** Asks all threads to pause (pause.ts); they have when `paused`. */
   pause(): void {
-    Atomics.store(this.pauseWords, 0, 1)
+    this.pauses.ask()
     for (const { clock } of this.cpus) clock.kick()
   }
 
-  /** Whether every thread that drives a processor waits in `pauseHere`. */
+  /** Whether every thread that drives a processor waits. */
   get paused(): boolean {
-    return Atomics.load(this.pauseWords, 1) === this.scheduler.driving
-  }
-
-  /** Returns when all have gone on: the next pause counts none of them who has not come back. */
-  unpause(): void {
-    const words = this.pauseWords
-    Atomics.store(words, 0, 0)
-    Atomics.notify(words, 0)
-    for (let here = Atomics.load(words, 1); here !== 0; here = Atomics.load(words, 1)) waitWhile(words, 1, here)
+    return this.pauses.waiting === this.scheduler.driving
   }
 
   /** Idle time passes until `until`, for hosts whose tasks have threads: whose timers are due get their processors. */

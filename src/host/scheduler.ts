@@ -4,8 +4,9 @@ import { NONE, type TaskTable } from "./task.ts"
 import type { HostTrace } from "./trace.ts"
 
 /*
- * Which task runs on which processor. How a task is switched to is machine code; this is the decision, and who drives the
- * processor afterwards.
+ * H:070 More virtual CPUs than processors is the ordinary case in a data centre, so they take turns. Which task runs on
+ * which processor. How a task is switched to is machine code; this is the decision, and who drives the processor
+ * afterwards.
  *
  * Threads. When all runs in one thread, that thread drives all processors. Otherwise every task has a thread (a virtual CPU
  * its own), and a processor is always driven by the thread of the task that runs on it: where a context switch goes to

@@ -1,6 +1,9 @@
 import type { SharedHeap } from "../machine/shared.ts"
 
 /*
+ * H:060 The proposal's other half is in one field of this table. A task that is a Guest's virtual CPU has a VCPU
+ * pointer; all others have NULL. On each context switch it goes where the entry code looks (S:060).
+ *
  * Tasks: what the host schedules. A host process and a guest's virtual CPU are tasks alike; a virtual CPU's has a VCPU
  * descriptor in its `vcpu` field, which the context switch copies to the PDA.
  *

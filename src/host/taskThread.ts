@@ -3,8 +3,14 @@ import type { HostKernel } from "./kernel.ts"
 import { NONE } from "./task.ts"
 
 /*
- * A thread of the host's: it sleeps until a processor is given to it (scheduler.ts), drives that from gate to gate, and lets
- * it go when the task that runs there is another thread's, or none. There is no loop in it that spins.
+ * H:360 And so that all this is not only simulated concurrency: each virtual CPU's task has a thread of your computer,
+ * and these threads pass the simulated processors from hand to hand.
+ *
+ * A thread of the host's: it sleeps until a processor is given to it (scheduler.ts), drives that from gate to gate, and
+ * lets it go when the task that runs there is another thread's, or none. There is no loop in it that spins.
+ *
+ * You know now what happens before a world switch and what happens after it. Only the switch itself is missing, and it
+ * is where all of the threads of this story are tied together: `lguest64 journey Switcher`.
  */
 
 /** Instructions after which a thread looks up from its processor; clocks of processors differ by less than that. */
@@ -52,7 +58,7 @@ export class TaskThread {
     if (why === "idle") {
       if (scheduler.release(index) && scheduler.allIdle) this.events.idle()
     } else if (why === "asked") {
-      if (kernel.pausing) kernel.pauseHere()
+      if (kernel.pauses.asked) kernel.pauses.wait()
       else this.events.asked()
     }
     if (scheduler.idleDeadline() <= kernel.time) scheduler.wakeDue(kernel.time)

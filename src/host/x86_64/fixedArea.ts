@@ -4,6 +4,9 @@ import * as L from "./layout.ts"
 import { mapPage, PTE_G, PTE_W, unmapPage } from "./pageTables.ts"
 
 /*
+ * H:030 Almost. The processor itself must find its tables, the first instructions that it executes and a place for what
+ * it pushes, whichever world it is in. These few pages are the only ones at which both worlds agree.
+ *
  * The fixed area in page tables: the host's root has all of it, a guest's roots what is needed to get out of the guest.
  * They differ in rights, and `world` says which it is.
  *

@@ -49,8 +49,11 @@
 
 /* ------------------------------------------------------------------------------------------------- context switch */
 /*
- * Which task runs next is decided in the gate; that it runs is done here. The gate returns the next task, or NULL to stay.
- * The line that matters to a guest is the one that copies the task's VCPU into the PDA.
+ * H:080 A context switch. Save six registers, exchange the stack pointer, restore six registers: you went to sleep as
+ * one task and wake up as another, in the middle of a function that both of them once called.
+ *
+ * Which task runs next is decided in the gate; that it runs is done here. The gate returns the next task, or NULL to
+ * stay. The line that matters to a guest is the one that copies the task's VCPU into the PDA.
  */
         .balign 16
         .globl schedule

@@ -1,8 +1,12 @@
 import { at, struct } from "../../machine/layout.ts"
 
 /*
- * Where the x86_64 host lives. Low canonical addresses belong to host processes; PML4 slot 272 maps all of memory;
- * slot 510 is the fixed area, the only part of the host that a guest's page tables share.
+ * H:020 Where does it live? On i386 the question was easy: at the top, behind a fence of segment limits. Here there are
+ * no fences but page tables, so what matters is what a Guest's tables contain. The proposal of 2007 kept the whole Host
+ * mapped in them, for simplicity; Andi Kleen asked who protects it then. In this design almost nothing is mapped.
+ *
+ * Where the x86_64 host lives. Low canonical addresses belong to host processes; PML4 slot 272 maps all of memory; slot
+ * 510 is the fixed area, the only part of the host that a guest's page tables share.
  */
 
 /** Virtual address of physical address 0 in the direct map, as Linux of 2007 had it. */

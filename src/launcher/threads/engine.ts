@@ -10,8 +10,12 @@ import { hostedTrace } from "../traceRun.ts"
 import { ANSWERED, type ThreadData, type ThreadMessage } from "./messages.ts"
 
 /*
- * A guest whose virtual CPUs have a thread each. The launcher's thread makes the machine, keeps the devices, and otherwise
- * only listens: to virtual CPUs that have something for it, and to the last processor falling asleep.
+ * L:140 Several virtual CPUs. "I would start really simple: no guest SMP", said Rusty. It is not a hard matter, said
+ * Glauber: read in a loop, but in several threads, one for each virtual CPU. Both were right, and the hard part turned
+ * out to be elsewhere (H:310).
+ *
+ * A guest whose virtual CPUs have a thread each. The launcher's thread makes the machine, keeps the devices, and
+ * otherwise only listens: to virtual CPUs that have something for it, and to the last processor falling asleep.
  *
  * "The first runs, leaves with a request when it is time to start the others, and the launcher starts a thread for each."
  */
@@ -229,7 +233,7 @@ export const threadedEngine = async (config: EngineConfig): Promise<Engine> => {
     input: (bytes) => threads.guarded(() => guest.input(bytes)),
     resize: (columns, rows) => threads.guarded(() => guest.board.console.resize(columns, rows)),
     pause: () => threads.pause(),
-    resume: () => kernel.unpause(),
+    resume: () => kernel.pauses.end(),
     close: () => threads.close(),
     inspect: () => ({
       machine: host.machine,

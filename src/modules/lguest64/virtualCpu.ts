@@ -122,10 +122,15 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
   }
 
+  /**
+   * H:110 On the way in. Is there anything that stops this virtual CPU: a launcher that owes an answer, a HALT? Is
+   * there an interrupt to deliver first? Then the registers that IRETQ will load are made harmless, the root of the
+   * shadow is chosen, and the gate says yes.
+   */
   private ready(): boolean {
     const { kernel } = this.host
     const { words } = this
-    if (Atomics.load(kernel.pauseWords, 0) !== 0) {
+    if (kernel.pauses.asked) {
       kernel.asked = true
       return false
     }
@@ -191,6 +196,11 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     }
   }
 
+  /**
+   * H:120 On the way out: something has happened in the Guest, and the state page says what. A hardware interrupt was
+   * the Host's own and has been served. A SYSCALL is the Guest's, one way or the other. Any exception is either a
+   * matter for the shadows, or a device, or the Guest's own, which then gets to see it as if we had never been there.
+   */
   private handle(vector: number): void {
     const { kernel } = this.host
     if (kernel.observed) observe.leave(this, vector)
@@ -234,7 +244,13 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   // -------------------------------------------------------------------------------------------------- the events
-  /** The question of the proposal: hypercall, or a system call of a process of the guest? */
+  /**
+   * H:130 The question of the proposal: hypercall, or a system call of a process of the guest?
+   *
+   * Both come by the same instruction at the same ring. We do not look where RIP is, nor at any selector, for a process
+   * could have arranged those: it is our own record of the view that decides, and then the flag, which is on a page
+   * that the user's view does not have.
+   */
   private systemCall(): void {
     const isHypercall = !this.userView && (this.sharedPa < 0 || this.shared(S.hypercallFlag.offset) !== 0)
     if (isHypercall) {
