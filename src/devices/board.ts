@@ -8,8 +8,11 @@ import { type NetLink, VirtioNet } from "./virtioNet.ts"
 import { VirtioPci } from "./virtioPci.ts"
 
 /*
- * All devices of one guest, plugged in. What they stand for outside (files, hubs, a source of randomness) outlives them: a
- * guest that restarts gets a new board and the old disks.
+ * L:110 The cards in their slots. What differs between a Guest and a bare machine is only where an interrupt line ends,
+ * at the 8259 or at /dev/lguest.
+ *
+ * All devices of one guest, plugged in. What they stand for outside (files, hubs, a source of randomness) outlives
+ * them: a guest that restarts gets a new board and the old disks.
  */
 
 /** Interrupt line of each device: natively of the 8259 pair, under a module the number of the virtual interrupt. */

@@ -45,8 +45,12 @@ export class GuestExits {
   }
 
   /**
-   * Gets every processor that runs guest `guest` out of it and waits until it is, for processor `by`, which counts. Returns
-   * the simulated ns that the slowest took, -1 where that is another thread's time.
+   * H:310 With several processors we owe them what every kernel owes (G:170): before a right is really gone, all TLBs
+   * must have forgotten it. Somebody who is in the Guest is interrupted and waited for; somebody who is not will load
+   * CR3 on the way in. All of it rests on the order in which a few words are written and read here.
+   *
+   * Gets every processor that runs guest `guest` out of it and waits until it is, for processor `by`, which counts.
+   * Returns the simulated ns that the slowest took, -1 where that is another thread's time.
    */
   shootDown(guest: number, by: HostCpu): number {
     const { table, cpus, scheduler } = this

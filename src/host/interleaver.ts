@@ -3,9 +3,12 @@ import type { HostCpu } from "./cpus.ts"
 import type { Driven } from "./kernel.ts"
 
 /*
- * Several processors in one thread take turns. Who is next and for how long is drawn from a seed, so the same seed gives the
- * same run; which races a run shows depends on the seed alone. No processor that has something to do gets further ahead of
- * another than a turn, so their clocks agree about as well as a real machine's.
+ * M:140 Those that trying can find are tried here: a seed decides who runs when, so a race that shows up once can be
+ * shown to everybody, as often as they like. The best debugging tool in the house is a number.
+ *
+ * Several processors in one thread take turns. Who is next and for how long is drawn from a seed, so the same seed
+ * gives the same run; which races a run shows depends on the seed alone. No processor that has something to do gets
+ * further ahead of another than a turn, so their clocks agree about as well as a real machine's.
  */
 
 /** Longest turn, in instructions; most are shorter. */

@@ -292,12 +292,8 @@ export class HostKernel {
   }
 
   /**
-   * H:310 With several processors we owe them what every kernel owes (G:170): before a right is really gone, all TLBs
-   * must have forgotten it. Somebody who is in the Guest is interrupted and waited for; somebody who is not will load
-   * CR3 on the way in. The order of the three words here took longer to get right than anything else in the Host.
-   *
-   * Gets every processor that runs guest `guest` out of it and waits until it is: what its shadow tables allowed
-   * before, nobody can do any more. The next entry loads the root anew.
+   * Gets every processor that runs guest `guest` out of it and waits until it is: what its shadow tables allowed before,
+   * nobody can do any more. The next entry loads the root anew.
    */
   shootDown(guest: number): void {
     const waited = this.exits.shootDown(guest, this.cpu)

@@ -1,8 +1,22 @@
 import type { SharedHeap } from "../machine/shared.ts"
 
 /*
- * Exact counts of what the host and its modules did. The processor counts what the processor does (instructions by ring,
- * vectors, TLB misses); everything here is counted where it happens, in the gates. docs/stats.md says what each one means.
+ * M:180 So, what next? You, I hope. Some exercises, from warm to hot; the numbers below are your judge, and `lguest64
+ * run --stats` prints them.
+ *
+ *   1. Run getpid-loop on both architectures. Explain the difference in world switches to the last one.
+ *   2. Let the entry code find the VCPU through the current task and not in the PDA. What does a Host without Guests pay?
+ *   3. Give the Guest's kernel ring 1. Which pages must leave its tables, and which attack above comes back to life?
+ *   4. Replace the interrupt flag's word by a hypercall, boot puppy, and count. Put the word back, and thank it.
+ *   5. Reflect system calls straight into the Guest, as H:350 does, on x86_64. If you find out how, write to the list of 2007.
+ *   6. Find an attack that is not in this part, and works.
+ *
+ * Rusty offered a beer to anyone he met who had completed his journey. The offer stands here as well, and for the sixth
+ * exercise there are two.
+ *
+ * Exact counts of what the host and its modules did. The processor counts what the processor does (instructions by
+ * ring, vectors, TLB misses); everything here is counted where it happens, in the gates. docs/stats.md says what each
+ * one means.
  *
  * Each processor has its own counts, because two threads that count in one word lose some.
  */

@@ -31,6 +31,10 @@ import {
 import { Fields, type State } from "../machine/snapshot.ts"
 
 /*
+ * S:190 The fence, then. Rusty's first answer to "how do you keep a Guest's hands off the Switcher" was a few bits in
+ * each of its descriptors, and it was the file in which one did not tread without a change of underwear. It has become
+ * almost serene.
+ *
  * A guest's descriptors, made harmless. The processor sees none of the guest's own table: what the guest asks for goes
  * through `sanitize` into a table of the host's, and that one is copied to the processor that runs the guest.
  *
@@ -45,6 +49,10 @@ import { Fields, type State } from "../machine/snapshot.ts"
  * The TLS entries are excepted from 3 and 4 where their DPL is 3: thread-local storage lies below its segment's base, at
  * offsets near 4 GiB that wrap around, and programs need it whole. A process is stopped by the pages' U/S bit. A
  * kernel that loads such a segment can look at the Switcher's pages, but not change what the host depends on.
+ *
+ * Rusty ends his mail of 2007 with a thought: one could do on i386 what x86_64 is forced to do, read-only pages and no
+ * segments. Would it be any worse? You have seen all that there is to be seen, and are in a position to ask: `lguest64
+ * journey Mastery`.
  */
 
 /** The entries that the host keeps to itself. */

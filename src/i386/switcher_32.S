@@ -1,6 +1,6 @@
 /*
- * The Switcher: where worlds change, at 0xFFC00000 in the host's page tables and in every guest's. The host's own code and
- * data are not mapped while a guest runs; this text and two pages for each processor are all that both worlds see.
+ * The Switcher: where worlds change, at 0xFFC00000 in the host's page tables and in every guest's. The host's own code
+ * and data are not mapped while a guest runs; this text and two pages for each processor are all that both worlds see.
  *
  *      0xFFC00000   this text: read-only for the guest
  *      pages + 0    the registers of the guest that runs here, at the end of the page: writable in both worlds
@@ -16,6 +16,7 @@
 
 /* ---------------------------------------------------------------------------------------------------------- the way in */
 /*
+ * S:160 More to exchange: IDT, GDT, TSS, then the page tables. In this order, and the comments say why in no other.
  * %eax: this processor's two pages. %ebx: the root of the guest's shadow page tables. We came by a far call behind a
  * PUSHF, interrupts are off, and no register is dear to the caller but %ebp and the segments.
  */
@@ -75,8 +76,11 @@ switch_to_guest:
 
 /* -------------------------------------------------------------------------------------------------------- the way home */
 /*
- * The stub has pushed the trap number. When this macro is done, %eax points at the two pages, %ebx is the trap number, the
- * host's stack holds what the far call pushed, and all else is as it was when we left.
+ * S:170 And back, each thing in the reverse order, with the Host's handlers to be trusted again only behind the last
+ * one.
+ *
+ * The stub has pushed the trap number. When this macro is done, %eax points at the two pages, %ebx is the trap number,
+ * the host's stack holds what the far call pushed, and all else is as it was when we left.
  */
         .macro SWITCH_TO_HOST
         pushl   %es
@@ -124,8 +128,9 @@ return_to_host:
         iret
 
 /*
- * A hardware interrupt. The processor acknowledged it when the guest was left, so it will not come again: jump to the
- * handler in the host's own IDT, which finds the far call's three words where an interrupt would have put its frame.
+ * S:180 The same lost letter as in S:140, and a shorter way to deliver it. A hardware interrupt. The processor
+ * acknowledged it when the guest was left, so it will not come again: jump to the handler in the host's own IDT, which
+ * finds the far call's three words where an interrupt would have put its frame.
  */
         .balign 16
 deliver_to_host:

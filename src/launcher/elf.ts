@@ -117,7 +117,13 @@ interface Segment {
   readonly memsz: number
 }
 
-/** The image, ready to be laid out in memory; throws KernelError. */
+/**
+ * L:020 First the kernel's file, which is the first thing that a stranger hands us. An ELF image is a list of pieces:
+ * these bytes of the file belong at that address. Every number in it may be a lie, and a few well-known ones crash
+ * loaders.
+ *
+ * The image, ready to be laid out in memory; throws KernelError.
+ */
 export const parseElf = (bytes: Uint8Array, limits: Limits): KernelImage => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const read = reader(view)

@@ -1,9 +1,14 @@
 import type { LguestDevice } from "../host/index.ts"
 
 /*
+ * L:100 So we do with our hands what the processor refused to do: look at the bytes of the instruction, find out which
+ * register and how many bytes, ask the device, put the answer where the Guest expects it, and step over. These are the
+ * only Guest instructions that are ever interpreted by anything but the processor.
+ *
  * Carrying out a guest's device access. The access faulted, the module forwarded it, and what is left is to decode one
- * MOV, IN or OUT and to do it on the device. The faulting address is known from the fault, so no address is ever computed from
- * registers here. A library could decode any instruction, but it takes longer to load than puppy takes to boot.
+ * MOV, IN or OUT and to do it on the device. The faulting address is known from the fault, so no address is ever
+ * computed from registers here. A library could decode any instruction, but it takes longer to load than puppy takes to
+ * boot.
  */
 
 /** The guest's devices as the accesses see them. */

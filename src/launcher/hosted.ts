@@ -8,8 +8,11 @@ import { type DeviceBus, emulateMemory, emulatePort } from "./emulate.ts"
 import { tracedBus } from "./traceRun.ts"
 
 /*
- * A guest under a module, from the launcher's side: lay it out in memory, give it devices, then read /dev/lguest in a loop.
- * "Simple program to layout physical memory for new lguest guest", its ancestor began.
+ * L:070 Someone has to be the motherboard. For each Guest there is one of these, with its devices, its interrupt lines,
+ * and its end of the file.
+ *
+ * A guest under a module, from the launcher's side: lay it out in memory, give it devices, then read /dev/lguest in a
+ * loop. "Simple program to layout physical memory for new lguest guest", its ancestor began.
  */
 
 /** A host with a module loaded and /dev/lguest open: what `boot.ts` of a module returns. */
@@ -93,7 +96,12 @@ export class HostedGuest {
     return this.host.kernel.time
   }
 
-  /** Runs for at most `slice` ns of simulated time. After an ending event it returns that event again. */
+  /**
+   * L:080 The loop. It is as short as it looks: read, see to what came back, read again. While `read` does not return
+   * the Guest runs at full speed, and nobody up here can see what it does.
+   *
+   * Runs for at most `slice` ns of simulated time. After an ending event it returns that event again.
+   */
   run(slice: number): HostedEvent {
     const { device } = this.host
     const limit = this.now + slice
@@ -117,7 +125,13 @@ export class HostedGuest {
     this.guarded(() => this.board.poll())
   }
 
-  /** Sees to what the virtual CPU that the device serves has for us. */
+  /**
+   * L:090 What comes back, mostly, is an instruction that could not be carried out: the Guest has touched a device
+   * register, which is memory that does not exist, or used IN or OUT, which ring 3 may not. The registers of D:030 are
+   * here, if you like, and the interrupt that answers goes back by `irq`.
+   *
+   * Sees to what the virtual CPU that the device serves has for us.
+   */
   answer(pending: Pending): void {
     switch (pending.kind) {
       case "io":

@@ -4,8 +4,11 @@ import type { Sampler } from "./sampler.ts"
 import { TerminalSession } from "./terminal.ts"
 
 /*
- * The main loop: a slice of simulated time, then a turn of Node's event loop, so that keys, signals and a slow reader are
- * answered within some milliseconds.
+ * L:120 Around that loop there is another, for a Guest is not alone in the world: somebody may be typing, or listening,
+ * or pressing Ctrl-A x. The two clocks, its time and ours, meet here and have to come to an arrangement.
+ *
+ * The main loop: a slice of simulated time, then a turn of Node's event loop, so that keys, signals and a slow reader
+ * are answered within some milliseconds.
  *
  * Time. One instruction is one nanosecond. While the guest idles, real time passes for it where somebody may be waiting for
  * it (a terminal, an open pipe); where nobody is, it leaps to the next event, and `sleep 60` in a script costs nothing.

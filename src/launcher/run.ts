@@ -231,7 +231,14 @@ const restoring = (snapshot: Snapshot | undefined, sampler: Sampler | undefined)
   }
 }
 
-/** The guest's own exit status; everything else is an error. */
+/**
+ * L:010 Part 4, Launcher: we trace a Guest back to whoever made it. You have typed `lguest64 run`; here is what
+ * happens, from the options to the exit status. lguest's launcher was one C program of a thousand lines or so, and its
+ * own best documentation. Ours is a folder, but the plot is the same: lay out memory, open /dev/lguest, and read from
+ * it in a loop until the Guest is dead or done.
+ *
+ * The guest's own exit status; everything else is an error.
+ */
 export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
     const started = performance.now()

@@ -7,8 +7,9 @@ import { problemOf } from "./files.ts"
 import { Keys, KEYS_HELP } from "./keys.ts"
 
 /*
- * Standard input and output, the signals that end a run, and the terminal's mode: all that must be put back whatever
- * happens. Opened with a layer's scope and closed with it. What the run loop calls often is plain methods, no Effects.
+ * L:130 Housekeeping, and whoever has seen a shell without echo knows why it gets a file of its own. Standard input and
+ * output, the signals that end a run, and the terminal's mode: all that must be put back whatever happens. Opened with
+ * a layer's scope and closed with it. What the run loop calls often is plain methods, no Effects.
  */
 
 const END_OF_TRANSMISSION = 0x04

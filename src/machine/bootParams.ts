@@ -1,6 +1,9 @@
 import { at, struct } from "./layout.ts"
 
 /*
+ * L:040 A kernel wakes up knowing nothing: how much memory, which command line, am I a guest? One page answers. It is
+ * Linux's, so that a Linux of those years would find its way, too.
+ *
  * `struct boot_params`, Linux's "zero page" (Documentation/arch/x86/zero-page.rst): how a kernel learns what it was
  * booted with, natively and under a module alike. Only the fields that this project uses.
  */

@@ -2,9 +2,14 @@ import { bootParams, type BootInfo, type Range } from "./bootParams.ts"
 import type { Ram } from "./ram.ts"
 
 /*
- * A kernel laid out in memory for Linux's boot protocol: segments at their physical addresses, initrd at the top, command
- * line and boot_params below 64 KiB. Natively that memory is the machine's; under a module it is a part of the host's, from
- * `base` on, which the guest knows as 0.
+ * L:030 Then memory. What the Guest takes for physical memory, from address 0 up, is a piece of the Host's in the
+ * middle of nowhere; to the Launcher it is an array of bytes. This is the moment of the three kinds of address: gva,
+ * what a program in the Guest uses; gpa, what the Guest's page tables make of it; hpa, where the bytes really are. Mix
+ * two of them up and you have a security hole.
+ *
+ * A kernel laid out in memory for Linux's boot protocol: segments at their physical addresses, initrd at the top,
+ * command line and boot_params below 64 KiB. Natively that memory is the machine's; under a module it is a part of the
+ * host's, from `base` on, which the guest knows as 0.
  */
 
 /** A kernel image after its file format has been dealt with: bytes at (guest-)physical addresses. */

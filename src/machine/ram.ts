@@ -1,6 +1,9 @@
 import { META_CODE, META_VERSION_STEP } from "./core/state.ts"
 
 /*
+ * M:120 Even the hardware's own walk can be raced, if the Host is not careful how it writes: a processor that reads an
+ * entry between two stores must find nothing there rather than half of something.
+ *
  * Physical memory as the TypeScript side sees it: host kernel code, devices, loaders and tests. The processors see the
  * same bytes through their TLBs. A write from here must tell them when it hits a page of which they hold decoded
  * instructions, which is what the page metadata is for (core/state.ts, PAGE_META).

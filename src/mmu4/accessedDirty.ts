@@ -4,9 +4,13 @@ import type { ShadowState } from "./state.ts"
 import type { GuestWalk } from "./vcpuState.ts"
 
 /*
+ * H:230 Hardware leaves footprints in page tables, A for "used" and D for "written", and kernels live by them. The
+ * hardware leaves them in the shadow now, where the Guest does not look. Carrying them back later would be a race
+ * against the Guest, so none is ever late: the first access faults, and so does the first store.
+ *
  * Accessed and dirty flags of the guest's entries (SDM vol. 3, 4.8). The shadow's own flags never flow back: instead no
- * spte exists before the guest's A flags are set, and none is writable before the guest's D flag is. A guest that clears
- * a flag and flushes loses the spte, or its right to write, at the resync; the next access comes here again.
+ * spte exists before the guest's A flags are set, and none is writable before the guest's D flag is. A guest that
+ * clears a flag and flushes loses the spte, or its right to write, at the resync; the next access comes here again.
  */
 
 /** Sets flags in one entry of the walk; false when the guest has changed the entry under it. */
@@ -36,6 +40,9 @@ export const commitFlags = (s: ShadowState, w: GuestWalk, write: boolean): boole
 }
 
 /**
+ * M:090 The classic, check and use: let the Host walk a good table, and put a bad entry in before it draws its
+ * conclusion. Whoever writes the shadow has to look twice, and the second time when nobody can write any more.
+ *
  * Whether the entry that a walk went through is still there, with its flags (or more: another level may be the same
  * entry). Other processors can store to a guest table until its shadow page is made; an spte may be made only from an
  * entry that was looked at again afterwards.

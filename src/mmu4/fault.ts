@@ -15,8 +15,11 @@ import type { GuestWalk, Result, VcpuState } from "./vcpuState.ts"
 import { walkGuest } from "./walk.ts"
 
 /*
- * A page fault, from the guest walk to the spte: walk the guest's tables; follow or make the shadow pages along the same
- * path; set the last spte.
+ * H:240 If the Guest's tables allow the access, the fault was only the shadow's ignorance, and is cured here: go down
+ * both trees side by side and mend what is missing. The Guest never hears of it.
+ *
+ * A page fault, from the guest walk to the spte: walk the guest's tables; follow or make the shadow pages along the
+ * same path; set the last spte.
  */
 
 /** Level of the spte that is to map the walk's page: 2 where a large page may stay large. */

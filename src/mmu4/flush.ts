@@ -7,8 +7,9 @@ import type { VcpuState } from "./vcpuState.ts"
 import { refreshOpenTables } from "./window.ts"
 
 /*
- * What the guest asks of its TLB. The shadow is the guest's TLB: only unsync pages can hold what the guest has changed,
- * so these are what a flush looks at. Entries of upper levels follow every store at once, or when its window is closed, or
+ * H:300 Pay-day: the Guest has said the word, and everything that was allowed to lag is brought up to date. What the
+ * guest asks of its TLB. The shadow is the guest's TLB: only unsync pages can hold what the guest has changed, so these
+ * are what a flush looks at. Entries of upper levels follow every store at once, or when its window is closed, or
  * another virtual CPU flushes.
  */
 

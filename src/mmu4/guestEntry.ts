@@ -1,8 +1,11 @@
 import type { ShadowState } from "./state.ts"
 
 /*
- * Guest entries are read as two halves while other virtual CPUs of the guest may be storing to them. A pair of halves that
- * never stood there together would be a translation that the guest never made.
+ * M:080 With two virtual CPUs the real fun begins: have one change what the other has just had checked. First for the
+ * careless reader of 64 bits in two pieces.
+ *
+ * Guest entries are read as two halves while other virtual CPUs of the guest may be storing to them. A pair of halves
+ * that never stood there together would be a translation that the guest never made.
  */
 
 /** A guest that stores faster than that, without end, has to be content with halves of its own entries. */

@@ -2,7 +2,8 @@ import { HUGE_FRAMES } from "./entries.ts"
 import type { ShadowState } from "./state.ts"
 
 /*
- * A 2 MiB spte stands for 512 frames at once, so it may exist only where the whole block is guest memory, lies in one
+ * H:330 Large pages spare a Guest most of its faults, and break every rule above if they cover what they should not. A
+ * 2 MiB spte stands for 512 frames at once, so it may exist only where the whole block is guest memory, lies in one
  * aligned piece of host memory, and holds no shadowed page table (whose write protection it would undo). A block that
  * does not qualify is mapped through a direct page of 4 KiB sptes; when it qualifies again, the next fault in it puts
  * the 2 MiB spte back.

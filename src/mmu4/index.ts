@@ -8,10 +8,17 @@ import { findEntry } from "./walk.ts"
 import { destroy, zapAll, zapFrame } from "./zap.ts"
 
 /*
+ * H:200 Here begins the Bit of Despair, as Rusty called it. Breathe.
+ *
+ * The Guest's tables lead from gva to gpa. The processor would take a gpa for a real address, that is for somebody
+ * else's memory; so it never gets to see those tables. It runs on others, the shadows, which lead from gva straight to
+ * hpa, and which we make, entry by entry, as the Guest stumbles over what is missing. The rest is one long answer to
+ * one question: the Guest has changed its table; how do we notice?
+ *
  * The 4-level shadow MMU. The guest keeps page tables from its virtual to its "physical" addresses; the processor needs
- * tables from virtual to real ones. This room makes the second from the first, a piece at a time, as the guest's accesses
- * fault, and keeps them true. It trusts nothing in guest memory: entries are read, checked, and may change the next
- * moment. It never gives the guest a host frame that is not behind one of its own.
+ * tables from virtual to real ones. This room makes the second from the first, a piece at a time, as the guest's
+ * accesses fault, and keeps them true. It trusts nothing in guest memory: entries are read, checked, and may change the
+ * next moment. It never gives the guest a host frame that is not behind one of its own.
  *
  * Invariants, whenever no call is in progress (tests/mmu4 is named after them):
  *

@@ -1,6 +1,9 @@
 import type { SharedHeap } from "../machine/shared.ts"
 
 /*
+ * M:160 Nor must the MMU be this one. Whatever keeps these promises may stand in its place, which is how opinions are
+ * turned into measurements here.
+ *
  * What a shadow MMU needs from its surroundings and what it gives. The KVM-style MMU of this folder is one
  * implementation; throw-away, on-demand and direct MMUs are its siblings behind the same interfaces.
  *

@@ -6,8 +6,11 @@ import { denyWrite, dropEntry } from "./spte.ts"
 import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
 
 /*
- * Write protection: while a frame is shadowed as a page table and in sync, no spte maps it writable, in any view, by any
- * alias. 2 MiB sptes that cover such a frame do not exist at all.
+ * H:270 How do we notice that the Guest changes a table? Like any parent: by taking the pen away. A frame that is a
+ * page table is mapped read-only, everywhere; the store faults, and we know.
+ *
+ * Write protection: while a frame is shadowed as a page table and in sync, no spte maps it writable, in any view, by
+ * any alias. 2 MiB sptes that cover such a frame do not exist at all.
  */
 
 const regionOf = (gfn: number): number => Math.floor(gfn / HUGE_FRAMES)

@@ -5,9 +5,13 @@ import { testAndClearAccessed } from "./spte.ts"
 import { PAGE_TOUCHED, type ShadowState } from "./state.ts"
 
 /*
+ * H:320 A hostile Guest can have more page tables than we have memory. It does not get it: a shadow can be made again,
+ * so any can be thrown away.
+ *
  * Shadow pages are a cache: any of them can go at any time, but for pinned roots and the tables that the fault at hand
- * is walking through. Which one goes is decided by a second chance: the oldest page that was not used since it was looked
- * at last, where "used" is a fault that went through it or an A flag that the processor has set in a parent entry.
+ * is walking through. Which one goes is decided by a second chance: the oldest page that was not used since it was
+ * looked at last, where "used" is a fault that went through it or an A flag that the processor has set in a parent
+ * entry.
  */
 
 /** Pages freed at a time, since each time costs a flush of all TLBs. */

@@ -2,6 +2,9 @@ import { HUGE_FRAMES } from "./entries.ts"
 import type { ShadowState } from "./state.ts"
 
 /*
+ * H:260 Soon we shall have to ask backwards: which entries map this frame? Walking everything to find out would be the
+ * end of all speed.
+ *
  * Reverse maps: from what is referred to, to the sptes that refer to it. An spte refers to one thing at a time, so all
  * lists run through the same two columns (entryNext, entryPrev) and no list ever needs memory. A list is a number:
  *

@@ -1,6 +1,10 @@
 import { RW, US, NX_HI } from "./entries.ts"
 
 /*
+ * H:210 One table of the Guest may need several shadows. The one that decides everything here: Guest kernel and Guest
+ * user both run at ring 3, where the U bit of an entry protects nothing from anybody. So there are two views of the
+ * same tables, and in the user's the kernel's pages are simply not there.
+ *
  * A role is what a shadow page is besides its frame: two shadow pages of one guest table with different roles have
  * different entries. It is one integer:
  *

@@ -4,8 +4,11 @@ import { levelOf } from "./roles.ts"
 import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
 
 /*
- * The only writer of shadow tables (but for the host's slots in a new root). Every change goes to memory, to the columns
- * and to the reverse maps together, and everything that takes rights away asks for a TLB flush.
+ * H:250 Shadow entries are the crown jewels: whoever could write one has all of memory. So one file writes them, and
+ * you may audit it now.
+ *
+ * The only writer of shadow tables (but for the host's slots in a new root). Every change goes to memory, to the
+ * columns and to the reverse maps together, and everything that takes rights away asks for a TLB flush.
  *
  * An entry in memory is written so that a processor that walks meanwhile never sees half of it: P is cleared first and set
  * last, each by an atomic operation, which also keeps the order of the stores around it. The walk reads 64 bits at once, and

@@ -6,6 +6,10 @@ import { clearUnsync, zapPage } from "./shadowPage.ts"
 import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
 
 /*
+ * H:280 But a fault for each entry of a fork is dear. Now remember that a TLB may be wrong until it is told (P:100).
+ * Then so may a shadow! We give the pen back, and look at what was written when the Guest flushes. This is the best
+ * trick in the whole room, and it is KVM's.
+ *
  * Unsync pages. A guest that fills a page table stores many times; instead of emulating each store, the table is made
  * writable and its shadow may lag behind, as a TLB may: until the guest flushes (a CR3 load, a flush, INVLPG for that
  * address). Only last-level tables can lag: an upper entry that lags would hide tables that must be write-protected.

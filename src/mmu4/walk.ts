@@ -17,9 +17,12 @@ import type { ShadowState } from "./state.ts"
 import type { GuestWalk, VcpuState } from "./vcpuState.ts"
 
 /*
+ * H:220 A page fault has come. First question: what do the Guest's own tables say? We walk them as the hardware would
+ * have, with the difference that the hardware need not fear that a table's address is a lie.
+ *
  * The guest's page tables as the architecture reads them (SDM vol. 3, 4.5 to 4.8), at the privilege that the guest
- * believes in: CR0.WP = 1, EFER.NXE = 1, no SMEP, SMAP or protection keys. Every table is looked at only after its frame
- * has been checked: a guest may put any number into an entry.
+ * believes in: CR0.WP = 1, EFER.NXE = 1, no SMEP, SMAP or protection keys. Every table is looked at only after its
+ * frame has been checked: a guest may put any number into an entry.
  */
 
 /** The linear view: identity for this many frames (4 GiB, as the native boot tables have it), nothing above. */

@@ -7,8 +7,11 @@ import { ENTRY_LEAF, ENTRY_W, type ShadowState } from "./state.ts"
 import { WINDOWS, type VcpuState } from "./vcpuState.ts"
 
 /*
- * The other way to do a store to a write-protected table: not to decode it, but to let the processor do it. The one spte
- * is opened for one instruction; then it is closed, and the table's shadows are refreshed. That is right for every
+ * M:110 A store to your own page table is let through for one instruction. What can be done in one instruction? Two
+ * stores, to two tables. A fault in the middle of it. And meanwhile your other processor finds the window open.
+ *
+ * The other way to do a store to a write-protected table: not to decode it, but to let the processor do it. The one
+ * spte is opened for one instruction; then it is closed, and the table's shadows are refreshed. That is right for every
  * instruction that there is; one that lies across two tables gets two windows.
  *
  * Only the spte in memory is opened; the columns go on to say that it is read-only, so that whatever the MMU does to it

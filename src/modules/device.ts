@@ -4,8 +4,14 @@ import type { Task } from "../host/task.ts"
 import { BadState, NotNow, type State } from "../machine/snapshot.ts"
 
 /*
+ * L:160 Finally the far side of the file, where a `read` arrives in the Host. Notice that it runs the Host, not the
+ * Guest: whether the Guest gets the processor is the scheduler's decision, as with every task.
+ *
  * /dev/lguest as far as it is the same for both modules: reading, interrupts, the end. What is a module's own is how a
  * guest begins, its registers, and what it gives back.
+ *
+ * Take a rest. What comes now is the long part, with the Bit of Despair in the middle, and you should not begin it
+ * hungry: `lguest64 journey Host`.
  */
 
 /** A virtual CPU as its device drives it. */

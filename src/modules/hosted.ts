@@ -81,7 +81,12 @@ export interface HostBoard {
   readonly trace: TraceBuffers | undefined
 }
 
-/** Memory and processors on a board whose power switch and serial port lead nowhere: a host needs neither. */
+/**
+ * L:050 Now a computer for the Host to run on. On silicon you would have it already; here it comes with the Guest. Its
+ * own devices are few: the Host has no disk, no screen and no ambitions.
+ *
+ * Memory and processors on a board whose power switch and serial port lead nowhere: a host needs neither.
+ */
 export const hostBoard = (config: HostedConfig, hostBytes: number): HostBoard => {
   const { share } = config
   const processors = config.processors ?? 1

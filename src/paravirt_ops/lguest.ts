@@ -1,9 +1,13 @@
 import { at, defines, struct, type Struct } from "../machine/layout.ts"
 
 /*
- * The contract between an i386 guest and the lguest module, in one place: Linux's lguest ABI as it stood in Linux 4.x (from
- * 4.1, where `noirq_iret` took the place of the range `noirq_start`..`noirq_end` and virtio moved to PCI, so NOTIFY 17 is
- * gone). docs/abi-i386.md tells it in prose; guests/include/lguest_abi.h is generated from here.
+ * M:170 And the treaty itself? Compare the two. INT against SYSCALL; a flag in memory against none, because no process
+ * may use that INT; one virtual CPU, and no way to name a second. A call page at a known address, as the VMI people had
+ * it, would let the Host decide all of that as late as it likes.
+ *
+ * The contract between an i386 guest and the lguest module, in one place: Linux's lguest ABI as it stood in Linux 4.x
+ * (from 4.1, where `noirq_iret` took the place of the range `noirq_start`..`noirq_end` and virtio moved to PCI, so
+ * NOTIFY 17 is gone). docs/abi-i386.md tells it in prose; guests/include/lguest_abi.h is generated from here.
  */
 
 /** Hypercalls: INT 0x1f; number in %eax; arguments in %ebx, %ecx, %edx, %esi; result in %eax. */

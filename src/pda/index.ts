@@ -1,10 +1,10 @@
 import { at, struct } from "../machine/layout.ts"
 
 /*
- * The per-CPU data area: what the entry code of a processor finds at %gs:0 after SWAPGS. The VCPU field is the whole of
- * the proposal's change to the host: NULL unless a guest runs here, tested by one comparison on every entry from user
- * mode. The host's context switch sets it from the task that it switches to, so it is right at any time that user code
- * (of a host process or a guest) can be running.
+ * S:060 What the comparison looked at. The per-CPU data area: what the entry code of a processor finds at %gs:0 after
+ * SWAPGS. The VCPU field is the whole of the proposal's change to the host: NULL unless a guest runs here, tested by
+ * one comparison on every entry from user mode. The host's context switch sets it from the task that it switches to, so
+ * it is right at any time that user code (of a host process or a guest) can be running.
  */
 export const PDA = struct("pda", "PDA", 0x1000, "per-CPU data area", {
   self: at(0x00, 8, "its own address"),

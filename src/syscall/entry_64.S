@@ -1,14 +1,17 @@
 /*
- * The doors of the x86_64 host. Whatever happens on a processor (a system call, an exception, an interrupt) comes through
- * one of the stubs below, and each asks the same question before anything else: does a guest run here? The answer is one
- * comparison with a field of the PDA. NULL: carry on as a host without any hypervisor would. Else: jump through the
- * descriptor that the field points at, and let the module of that guest see to it.
+ * The doors of the x86_64 host. Whatever happens on a processor (a system call, an exception, an interrupt) comes
+ * through one of the stubs below, and each asks the same question before anything else: does a guest run here? The
+ * answer is one comparison with a field of the PDA. NULL: carry on as a host without any hypervisor would. Else: jump
+ * through the descriptor that the field points at, and let the module of that guest see to it.
  *
  * This text is mapped at the same address in the host's page tables and in every guest's, for ring 0 only.
  */
 
 /* ------------------------------------------------------------------------------------------------- vectors 0 to 255 */
 /*
+ * S:020 256 doors, one for each vector, which differ in a number. That number is the only thing that the processor does
+ * not tell us by itself.
+ *
  * Interrupt gates lead here, so interrupts are off. The processor has pushed ss, rsp, rflags, cs, rip and for some
  * exceptions an error code (SDM vol. 3, 6.13); the others get a zero, so that all frames look alike.
  */
@@ -31,6 +34,11 @@ vectors:
         .endr
 
         .balign 16
+/*
+ * S:030 Here is the whole change that the proposal makes to a Host: after SWAPGS has fetched the PDA, one comparison. On
+ * a Host without Guests the answer is always the same and costs next to nothing, which a test counts; only while one of
+ * its own virtual CPUs runs on this very processor does the module come into it.
+ */
 common_vector:
         andq    $0xff, (%rsp)     /* the vector, without its sign */
         testb   $3, 24(%rsp)      /* the interrupted code's ring */
@@ -83,8 +91,14 @@ vector_from_kernel:
 
 /* ------------------------------------------------------------------------------------------------------- SYSCALL */
 /*
- * SYSCALL leaves the return address in %rcx, the flags in %r11 and everything else as it was (SDM vol. 2), %rsp included:
- * until there is a stack, the PDA holds the caller's. SFMASK has turned interrupts off.
+ * S:040 The other door, and the narrower one: no stack, and not one register free. It takes two words of the PDA to get
+ * a foot in.
+ *
+ * SYSCALL leaves the return address in %rcx, the flags in %r11 and everything else as it was (SDM vol. 2), %rsp
+ * included: until there is a stack, the PDA holds the caller's. SFMASK has turned interrupts off.
+ *
+ * For a Guest we do not even use the Host's stack: the pointer goes straight into %rsp, since it is the only register
+ * that we can afford to lose.
  */
         .balign 16
         .globl system_call
@@ -113,9 +127,13 @@ system_call_from_guest:
 
 /* ----------------------------------------------------------------------------------------------------------- NMI */
 /*
+ * S:050 The uninvited guest. Interrupts are off in all of this text, but an NMI is called non-maskable for a reason: it
+ * can come between any two instructions that you see in this part, and each of them must be a place where it may.
+ *
  * An NMI asks nobody: it may come between SWAPGS and the IRETQ behind it, or on a guest's page tables with the PDA in
- * the wrong GS. So it runs on an IST stack of its own, trusts nothing, finds GS by its sign (the PDA lies in the upper half;
- * a guest's GS base in the upper half is possible too, so the PDA's own address is what is compared), and puts everything back.
+ * the wrong GS. So it runs on an IST stack of its own, trusts nothing, finds GS by its sign (the PDA lies in the upper
+ * half; a guest's GS base in the upper half is possible too, so the PDA's own address is what is compared), and puts
+ * everything back.
  */
         .balign 16
         .globl nmi

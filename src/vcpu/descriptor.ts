@@ -1,10 +1,13 @@
 import { at, struct } from "../machine/layout.ts"
 
 /*
+ * S:070 And what the pointer points at. This is the proposal's descriptor, and Rusty's answer to it in one: "use a
+ * read-only page for this code, and a rw page to save & restore state".
+ *
  * Two pages for each virtual CPU, side by side in the fixed area. The first is writable for the host alone: while the
- * guest runs it is mapped read-only, so that not even code at ring 0 which the guest tricked could change where the host
- * goes on. It begins with the VCPU descriptor, which assembly examines and which is therefore compact. The second is
- * writable in both worlds: the guest's registers, on top of which the processor pushes what it interrupted.
+ * guest runs it is mapped read-only, so that not even code at ring 0 which the guest tricked could change where the
+ * host goes on. It begins with the VCPU descriptor, which assembly examines and which is therefore compact. The second
+ * is writable in both worlds: the guest's registers, on top of which the processor pushes what it interrupted.
  */
 export const VCPU = struct(
   "vcpu",
@@ -26,7 +29,12 @@ export const VCPU = struct(
 /** Vector that the state page shows for SYSCALL, which has none of its own. */
 export const SYSCALL_EVENT = 0x100
 
-/** The state page; the registers end where it ends, in the order in which the entry code pushes them. */
+/**
+ * S:080 The page that both worlds may write to, laid out from its end: RSP0 points behind its last byte, so what the
+ * processor pushes when it leaves the Guest falls into the very fields in which we want it. Nobody copies a frame.
+ *
+ * The state page; the registers end where it ends, in the order in which the entry code pushes them.
+ */
 export const VCPU_STATE = struct(
   "vcpu_state",
   "STATE",

@@ -1,13 +1,19 @@
 /*
+ * S:100 At last. Read it slowly; it is sixty instructions, and it does to a whole computer what a function call does to a
+ * function.
+ *
  * The Switcher: where worlds change. On i386 it lived at 0xFFC00000, behind the segment limits. x86_64 has no limits, so
  * this is Rusty's answer to the question how a guest is kept away from it: its text is mapped read-only, what it
  * remembers of the host lies in a page that is read-only while the guest runs, and the one page that must be written (the
  * guest's registers) is a page for each virtual CPU. All of them are for ring 0 only; the guest runs at ring 3.
- */
-
-/*
+ *
  * void switch_to_guest(vcpu *%rdi): returns when something has happened in the guest, with the state page saying what.
  * Interrupts are off all the way; the guest's IRETQ frame turns them on.
+ *
+ * Put away what we need to come back, point RSP0 at the Guest's page, move the stack there; then the one instruction after
+ * which the Host is gone, MOV to CR3. The next instruction is fetched from a page that both worlds map at the same address:
+ * had they not, it would come from nowhere. What is left is popping registers, and an IRETQ that lands in ring 3 with
+ * interrupts on.
  */
         .balign 16
         .globl switch_to_guest
@@ -51,8 +57,9 @@ switch_to_guest:
         iretq
 
 /*
- * The module's system_call function: %rsp holds the VCPU descriptor, all other registers are the guest's. We are still in
- * the guest's address space. We build by hand the frame that an interrupt would have pushed.
+ * S:110 The way home from a SYSCALL. We arrive with one register, and it is the right one. The module's system_call
+ * function: %rsp holds the VCPU descriptor, all other registers are the guest's. We are still in the guest's address
+ * space. We build by hand the frame that an interrupt would have pushed.
  */
         .balign 16
         .globl lguest64_system_call
@@ -68,7 +75,12 @@ lguest64_system_call:
         SAVE_REGS
         movq    %gs:PDA_VCPU, %rdi
 
-/* The module's trap function: %rdi is the VCPU descriptor and the guest's registers are saved. Go home. */
+/*
+ * S:120 The module's trap function: %rdi is the VCPU descriptor and the guest's registers are saved. Go home.
+ *
+ * Ten instructions. The old CR3, the old stack, and a RET: it goes back to whoever called switch_to_guest, as if that
+ * had been a function that took a while.
+ */
         .balign 16
         .globl lguest64_trap
 lguest64_trap:
@@ -84,8 +96,11 @@ lguest64_trap:
         ret
 
 /*
- * The kernel side of a virtual CPU's task, forever: let the module prepare (it may say that there is nothing to run), enter the guest,
- * let the module see what happened. %r12 holds the VCPU descriptor throughout.
+ * S:130 And here is who called. This loop ties the parts together: the two gates are H:110 and H:120, and between them
+ * lies the Guest's whole life.
+ *
+ * The kernel side of a virtual CPU's task, forever: let the module prepare (it may say that there is nothing to run),
+ * enter the guest, let the module see what happened. %r12 holds the VCPU descriptor throughout.
  */
         .balign 16
         .globl vcpu_task
@@ -115,7 +130,12 @@ vcpu_task:
 4:      call    schedule
         jmp     vcpu_task
 
-/* %rax: a vector. Its gate's address lies in three pieces (SDM vol. 3, figure 6-8). */
+/*
+ * S:140 The lost letter. The interrupt that threw us out of the Guest was meant for the Host, and the processor
+ * believes that it has been delivered. So we deliver it, by hand.
+ *
+ * %rax: a vector. Its gate's address lies in three pieces (SDM vol. 3, figure 6-8).
+ */
         .balign 16
 deliver_to_host:
         shlq    $4, %rax

@@ -6,7 +6,13 @@
 
         .text
 
-/* The registers in the order of FRAME and VCPU_STATE: %r15 ends up lowest. */
+/*
+ * S:090 Fifteen registers, and the five words that the processor pushes by itself: that is all there is to a program
+ * that was interrupted (P:040). Put them away in this order, and somebody else can have the processor; take them back,
+ * and nobody has noticed.
+ *
+ * The registers in the order of FRAME and VCPU_STATE: %r15 ends up lowest.
+ */
         .macro SAVE_REGS
         pushq   %rdi
         pushq   %rsi

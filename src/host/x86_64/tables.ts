@@ -3,8 +3,11 @@ import { GUEST_KERNEL_CS, GUEST_KERNEL_DS, GUEST_USER_CS, GUEST_USER_DS } from "
 import { GDT_ENTRIES, KERNEL_CS, KERNEL_DS, TSS, TSS_SELECTOR, USER32_CS, USER_CS, USER_DS } from "./layout.ts"
 
 /*
- * GDT, IDT and TSS of one processor of the x86_64 host. The guests' own selectors lie in the same GDT, all of ring 3: the
- * question "should the guest have a different CS/DS" of 2007, answered with yes.
+ * M:060 Or look for a back door in the tables. None of yours is ever loaded: on x86_64 you have no GDT to write to at
+ * all. Here is how the engineers' open question of CS and DS came out.
+ *
+ * GDT, IDT and TSS of one processor of the x86_64 host. The guests' own selectors lie in the same GDT, all of ring 3:
+ * the question "should the guest have a different CS/DS" of 2007, answered with yes.
  */
 
 /** Bytes 4..7 of descriptors (SDM vol. 3, 3.4.5), accessed already, so that the processor never writes to the table. */
@@ -41,7 +44,13 @@ export const writeGdt = (ram: Ram, pa: number, tssLo: number, tssHi: number): vo
   ram.write64(at + 8, tssHi, 0)
 }
 
-/** A 64-bit interrupt gate to hi:lo (SDM vol. 3, 6.14.1). */
+/**
+ * S:010 Part 6, Switcher: how one processor is two people, and never both at once. It is short, it is assembly, and
+ * each line has its reason. Begin where the processor begins when something happens, at a gate in the IDT. All 256 of
+ * them are the Host's, whoever runs, and all turn interrupts off.
+ *
+ * A 64-bit interrupt gate to hi:lo (SDM vol. 3, 6.14.1).
+ */
 export const writeGate = (ram: Ram, idt: number, vector: number, lo: number, hi: number, dpl: number, ist: number) => {
   const at = idt + vector * 16
   ram.write64(at, (KERNEL_CS << 16) | (lo & 0xffff), (lo & 0xffff0000) | INTERRUPT_GATE | (dpl << 13) | ist)

@@ -20,6 +20,11 @@ import {
 import { BAD, GuestWalk, NOT_PRESENT, PRESENT } from "./walk.ts"
 
 /*
+ * H:340 You are through. As a reward, the same problem as lguest solved it on i386, in a file instead of a folder. It
+ * protects nothing, tracks nothing and throws everything away when in doubt. It asks of the Guest to announce each
+ * change, and what does the Guest lose if it does not? Only itself. When is the folder worth it? That is not a matter
+ * of taste: it can be counted.
+ *
  * lguest's shadow MMU: throw-away shadows with a few roots.
  *
  *  - A shadow entry is made when the guest faults on it and thrown away when the guest says that something has changed.

@@ -6,14 +6,19 @@ import { PARTS, type Step } from "./parts.ts"
  *
  * A mark is the first thing in a comment. The code of a step begins at the first line behind the comment that is neither blank
  * nor an import, and ends
- *   - before the next mark, or a line with less indentation than its first;
- *   - before a blank line behind which nothing deeper follows, so that it is a whole function, or the paragraph it begins with;
+ *   - before the next mark, or a line with less indentation than its first (which says nothing in assembly);
+ *   - before a blank line behind which nothing deeper follows (in assembly: no mere instruction), so that it is a whole
+ *     function, or the paragraph it begins with;
  *   - before the next documented declaration on the same level;
  *   - before a comment that says "H:030 ends.", where none of these is what is meant.
+ * A comment at the top of a file, or one that a blank line or imports part from the code, stands on more than one declaration:
+ * its code goes on with whole paragraphs until there is something to look at.
  */
 
 /** More lines than that nobody reads in one piece: they end at a blank line before, and the rest is counted. */
 export const LONGEST_CODE = 64
+/** A comment that opens a file or is parted from the code stands on that many lines at least, if there are as many. */
+const ENOUGH_CODE = 20
 
 export interface Fault {
   readonly file: string
@@ -55,7 +60,7 @@ const REFERENCE = /(?<![\w:])[A-Z]:\d{2,4}(?!\w)/g
 const indentOf = (line: string): number => line.length - line.trimStart().length
 const isBlank = (line: string): boolean => line.trim() === ""
 const isImport = (line: string): boolean =>
-  /^(?:#include|#!|import\b|\} from )/.test(line) || /^export (?:type )?(?:\*|\{[^}]*\}) from /.test(line)
+  /^(?:#include|#pragma|#!|import\b|\} from )/.test(line) || /^export (?:type )?(?:\*|\{[^}]*\}) from /.test(line)
 
 /** The comments that begin a line. */
 const commentsOf = (lines: ReadonlyArray<string>): ReadonlyArray<Comment> => {
@@ -89,17 +94,21 @@ const commentsOf = (lines: ReadonlyArray<string>): ReadonlyArray<Comment> => {
   return comments
 }
 
+/** An instruction, a comment on some, or a label of a few instructions' reach: what goes on behind a blank line. */
+const isInstruction = (line: string): boolean => /^(?:\s+(?:[a-z]|\/\*)|\d+:)/.test(line)
+
 /** Index of the line behind the code that begins at `from`. */
-const endOfCode = (lines: ReadonlyArray<string>, from: number, stop: number): number => {
-  const indent = indentOf(lines[from]!)
+const endOfCode = (lines: ReadonlyArray<string>, from: number, stop: number, assembly: boolean): number => {
+  const indent = assembly ? 0 : indentOf(lines[from]!)
   let inCode = false
   for (let i = from; i < stop; i++) {
     const line = lines[i]!
     if (isBlank(line)) {
       const next = lines.findIndex((l, n) => n > i && !isBlank(l))
       if (next < 0 || next >= stop) return i
+      const deeper = indentOf(lines[next]!) > indent
       const closes = indentOf(lines[next]!) === indent && /^[\])}]/.test(lines[next]!.trimStart())
-      if (inCode && indentOf(lines[next]!) <= indent && !closes) return i
+      if (inCode && !closes && !(assembly ? isInstruction(lines[next]!) : deeper)) return i
       continue
     }
     if (indentOf(line) < indent) return i
@@ -108,6 +117,19 @@ const endOfCode = (lines: ReadonlyArray<string>, from: number, stop: number): nu
     inCode ||= !isComment && !/^\*/.test(line.trimStart())
   }
   return stop
+}
+
+/** Likewise for a comment that is parted from it: whole paragraphs, of one level, until it is enough. */
+const endOfParagraphs = (lines: ReadonlyArray<string>, from: number, stop: number, assembly: boolean): number => {
+  let end = endOfCode(lines, from, stop, assembly)
+  for (;;) {
+    let next = end
+    while (next < stop && isBlank(lines[next]!)) next++
+    if (end - from >= ENOUGH_CODE || next >= stop || indentOf(lines[next]!) < indentOf(lines[from]!)) return end
+    const after = endOfCode(lines, next, stop, assembly)
+    if (after - from > LONGEST_CODE && end - from >= ENOUGH_CODE / 2) return end
+    end = after
+  }
 }
 
 /** The steps of one file, what its comments refer to, and what looks wrong in it. */
@@ -129,7 +151,9 @@ export const extract = (file: string, source: string): Extract => {
       inImport = inImport ? !/^\} from /.test(line) : /^(?:import|export)\b[^}]*\{$/.test(line) && isImport(line)
       from++
     }
-    let end = from >= stop ? from : own === undefined ? endOfCode(lines, from, stop) : stop
+    const opens = comment.start === comments[0]!.start && !lines[comment.start]!.startsWith("/**")
+    const endOf = opens || from > comment.end ? endOfParagraphs : endOfCode
+    let end = from >= stop ? from : own === undefined ? endOf(lines, from, stop, file.endsWith(".S")) : stop
     const whole = end
     if (own === undefined && end - from > LONGEST_CODE) {
       end = from + LONGEST_CODE

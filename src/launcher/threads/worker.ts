@@ -5,8 +5,11 @@ import { bootHost } from "../../modules/index.ts"
 import { ANSWERED, type ThreadData, type ThreadMessage, WAITING } from "./messages.ts"
 
 /*
- * The thread of one virtual CPU (or of the host's processes): a worker that attaches to the machine which the launcher's
- * thread has made, with a core of its own over the same memory, and drives the processors that it is given.
+ * L:150 The other end of each of those threads. It has the same objects over the same memory, and a core of its own;
+ * when its virtual CPU wants a device, it posts a letter to the Launcher and sleeps until the answer is there.
+ *
+ * The thread of one virtual CPU (or of the host's processes): a worker that attaches to the machine which the
+ * launcher's thread has made, with a core of its own over the same memory, and drives the processors that it is given.
  */
 
 const { choice, shape, share, thread, vcpu, log, waiting } = workerData as ThreadData

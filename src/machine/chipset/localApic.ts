@@ -2,9 +2,12 @@ import { ApicTimer, TIMER_TIMES, TIMER_WORDS } from "./apicTimer.ts"
 import type { LocalApics } from "./localApics.ts"
 
 /*
+ * M:130 Not every race is an attack; some only lose an interrupt in a month, on a Sunday. These are found by thinking,
+ * not by trying, and the thinking is written down below, under "Threads".
+ *
  * The local APIC of each processor (Intel SDM vol. 3, chapter 11, "xAPIC mode"): a page of registers at 0xFEE00000 that
- * every processor sees as its own. It ranks interrupts by vector, has a timer, sends interrupts to other processors, and
- * passes the 8259's INTR through on LINT0 ("virtual wire mode", how firmware leaves a PC).
+ * every processor sees as its own. It ranks interrupts by vector, has a timer, sends interrupts to other processors,
+ * and passes the 8259's INTR through on LINT0 ("virtual wire mode", how firmware leaves a PC).
  *
  * The page does not move: IA32_APIC_BASE's address field has no effect. There is no I/O APIC, so no interrupt is
  * level-triggered here and TMR reads 0.

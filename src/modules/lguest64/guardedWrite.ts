@@ -2,10 +2,13 @@ import { FLAG_TF } from "./interrupts.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
- * A store to a page table that its shadows keep write-protected. Others decode the instruction and do in software what it
- * would have done; we have a processor that can do it, so: open a window in this virtual CPU's shadow, let the guest's own
- * instruction run with the trap flag set, close the window, and let the MMU see which entries came out different. That is
- * right for every instruction that there is.
+ * H:290 And for the tables that may not lag behind (the upper ones, for they hide others) the store has to be made in
+ * some way.
+ *
+ * A store to a page table that its shadows keep write-protected. Others decode the instruction and do in software what
+ * it would have done; we have a processor that can do it, so: open a window in this virtual CPU's shadow, let the
+ * guest's own instruction run with the trap flag set, close the window, and let the MMU see which entries came out
+ * different. That is right for every instruction that there is.
  */
 export class GuardedWrite {
   private readonly v: VirtualCpu64

@@ -7,6 +7,9 @@ import { GuestIdt } from "./idt.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
+ * H:100 What the Host knows of a Guest is not much: a range of memory, the handlers that it has named, the shadows of
+ * its tables. Everything else is in the Guest's own memory, where it belongs.
+ *
  * What belongs to a guest as a whole: its memory, its page tables' shadows, its handlers.
  */
 

@@ -27,9 +27,9 @@ import * as observe from "./observe.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
- * Hypercalls: what a guest's kernel asks of its host. "As you'd expect, this code is basically one big switch statement",
- * said lguest; ours is a table. Every argument is a number that a hostile kernel chose: each is bounded before use, and one
- * out of bounds is the guest's end and nobody else's.
+ * H:140 Hypercalls: what a guest's kernel asks of its host. "As you'd expect, this code is basically one big switch
+ * statement", said lguest; ours is a table. Every argument is a number that a hostile kernel chose: each is bounded
+ * before use, and one out of bounds is the guest's end and nobody else's.
  */
 
 const S = LGUEST_SHARED.fields
@@ -55,7 +55,13 @@ export const HYPERCALL_NAMES: ReadonlyArray<string | undefined> = (() => {
   return names
 })()
 
-/** A guest-physical address of at least `bytes` bytes of the guest's memory. */
+/**
+ * M:020 The first thing to try: lie about an address. Out of range, or in range with an end that is not; near 2^64, so
+ * that adding wraps around to something harmless; above 2^53, so that a JavaScript number rounds it. Mind the form of
+ * the comparison: with NaN or Infinity it is false, and false kills.
+ *
+ * A guest-physical address of at least `bytes` bytes of the guest's memory.
+ */
 const physical = (v: VirtualCpu64, a: HypercallArguments, i: number, bytes: number): number => {
   const gpa = toNumber(a.lo[i]!, a.hi[i]!)
   if (!(gpa + bytes <= v.guest.bytes)) kill(`argument ${i}, ${a.hex(i)}, is no address in the guest's memory`)
@@ -240,7 +246,12 @@ const perform = (v: VirtualCpu64, number: number, asynchronous: boolean): void =
  */
 const SYNCHRONOUS = new Set<number>([LHCALL.LGUEST_INIT, LHCALL.IRET, LHCALL.HALT, LHCALL.SHUTDOWN, LHCALL.VCPU_UP])
 
-/** Runs what waits in the asynchronous ring, from where it was left, at most once around. */
+/**
+ * H:150 Runs what waits in the asynchronous ring, from where it was left, at most once around.
+ *
+ * The box in which the Guest drops its postcards (G:090). It may go on writing while we read, so each one is copied
+ * first, and nobody can keep us here for ever: once around, and we leave.
+ */
 export const runAsynchronous = (v: VirtualCpu64): void => {
   if (v.sharedPa < 0) return
   const { ram, statistics } = v.host.kernel
@@ -279,8 +290,11 @@ const low = (frame: Uint32Array, field: Field): number => frame[field.offset >>>
 const high = (frame: Uint32Array, field: Field): number => frame[(field.offset >>> 2) + 1]!
 
 /**
- * Return from an event. The frame lies at the kernel's stack pointer and is read with the kernel's rights; of the selector
- * only one bit of knowledge is taken, kernel or user.
+ * H:190 The way back to the Guest's process, at the Guest's request. Nothing in this frame is believed; it is merely
+ * what the Guest would like.
+ *
+ * Return from an event. The frame lies at the kernel's stack pointer and is read with the kernel's rights; of the
+ * selector only one bit of knowledge is taken, kernel or user.
  */
 const iret = (v: VirtualCpu64): void => {
   const { registers: r } = v

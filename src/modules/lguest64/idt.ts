@@ -2,6 +2,9 @@ import { Mutex, type SharedHeap } from "../../machine/shared.ts"
 import { FIRST_EXTERNAL_VECTOR, LGUEST_IRQS } from "../../paravirt_ops/lguest64.ts"
 
 /*
+ * M:100 The same trick with a handler's address. Is it an attack if you can only hurt yourself? It is if the halves of
+ * two good addresses make one that the Host has never checked.
+ *
  * A guest's handlers, which the processor never sees: only the module reads them, when it reflects an event.
  *
  * One virtual CPU may load a handler while another one takes the very interrupt. An address is two words, and half of the

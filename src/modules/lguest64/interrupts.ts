@@ -28,7 +28,12 @@ const FLAG_DF = 0x400
 const FLAG_NT = 0x4000
 const FLAG_RF = 0x10000
 const FLAG_AC = 0x40000
-/** What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide. */
+/**
+ * M:040 The flags are less innocent than they look. With IOPL 3 you could turn off interrupts for good, and the Host
+ * would never get its processor back; with NT set an IRET would follow a link of the TSS.
+ *
+ * What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide.
+ */
 const GUEST_FLAGS = 0x240dd5
 /** What it always runs with: bit 1, and interrupts on, for they are the host's. */
 const HOST_FLAGS = 0x202
@@ -58,7 +63,13 @@ const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: bo
   v.setView(false)
 }
 
-/** Delivers `vector` through the handler that the guest has loaded for it. */
+/**
+ * H:160 Delivers `vector` through the handler that the guest has loaded for it.
+ *
+ * Reflecting. The processor would have pushed five words on the kernel's stack and gone to the handler (P:110), so we
+ * do: through the Guest's page tables, with the Guest's own rights. If its stack is not writable that is the Guest's
+ * end; on the bare machine it would have been a triple fault.
+ */
 export const deliver = (v: VirtualCpu64, vector: number, hasError: boolean, error: number): void => {
   const { registers, frames, guest } = v
   if (v.sharedPa < 0) kill(`exception ${vector} before LGUEST_INIT`)
@@ -95,6 +106,9 @@ const PUSHED = [
 ] as const
 
 /**
+ * H:170 The same for a system call, with more on the stack, since here the treaty was ours to write. The words in
+ * quotation marks are the proposal's; the code after them is what it takes.
+ *
  * Reflects a system call: "the host will load the registers back onto the guest's stack and return to the guest ... the
  * guest will need to read the %rcx that is stored on the stack to get the %rip of the guest's process to return to".
  */
@@ -143,7 +157,13 @@ const interruptible = (v: VirtualCpu64): boolean => {
   return isBelow(ripLo, ripHi, v.shared(at), v.shared(at + 4)) || !isBelow(ripLo, ripHi, v.shared(to), v.shared(to + 4))
 }
 
-/** Delivers one waiting interrupt if that is possible now, and keeps `irqPending` true to what then still waits. */
+/**
+ * H:180 Delivers one waiting interrupt if that is possible now, and keeps `irqPending` true to what then still waits.
+ *
+ * A virtual interrupt is a bit in a word until the Guest may be interrupted. It may not while its word says "off", and
+ * not in the two places where it is between two things: before a hypercall's SYSCALL, and where it has asked for it by
+ * address. What could not be delivered is announced, so that the Guest asks as soon as it can (G:070).
+ */
 export const deliverInterrupts = (v: VirtualCpu64): void => {
   const bits = waiting(v)
   if (bits === 0) return

@@ -161,6 +161,9 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   /**
+   * M:030 Then the frame by which you are entered. If you could have ring 0's selector in there for the length of one
+   * IRETQ, you would be the Host.
+   *
    * What IRETQ will load is never what an event happened to leave in the frame: SYSCALL's stub pushes the host's own
    * selectors there, and a guest may run with any selector of ring 3.
    */
@@ -177,8 +180,12 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   /**
-   * IRETQ to a non-canonical address would fault in ring 0, with the guest's registers in place: the trap that x86_64 sets
-   * for every kernel that returns where it was told to. A process gets the #GP that it deserves; a kernel is killed.
+   * M:050 A famous one; it has worked against nearly everybody who runs x86_64, at one time or another. Return to an
+   * address that is no address, and the fault comes in the wrong ring.
+   *
+   * IRETQ to a non-canonical address would fault in ring 0, with the guest's registers in place: the trap that x86_64
+   * sets for every kernel that returns where it was told to. A process gets the #GP that it deserves; a kernel is
+   * killed.
    */
   private returnNowhere(): void {
     if (!this.userView) kill("its kernel went on at an address that is not canonical")
@@ -312,8 +319,12 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   /**
-   * INT3 and INTO get through the host's gates from anywhere; the guest's gate says that its processes may not: #GP at the
-   * instruction, as by the hardware. As INT n it has two bytes, the second of which is the vector.
+   * M:070 Be a process now, and attack not the Host but your own kernel, by making it believe that the hardware has
+   * said something. A hypervisor that lets this through has broken its Guest's security without losing a byte of its
+   * own.
+   *
+   * INT3 and INTO get through the host's gates from anywhere; the guest's gate says that its processes may not: #GP at
+   * the instruction, as by the hardware. As INT n it has two bytes, the second of which is the vector.
    */
   private refuseSoftware(vector: number): void {
     this.retreat(1)
