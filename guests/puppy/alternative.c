@@ -1,7 +1,14 @@
 /*
- * Patching: the recorded calls through pv_ops are overwritten in place. A backend offers for an operation either a
- * template, a few instructions between two labels, or the function in its table, which is then called directly.
+ * G:040 An indirect call in place of every CLI would be a high price for being prepared to be a guest. So nobody pays
+ * it.
+ *
+ * Patching: code that overwrites itself, once, when it knows which machine this is.
+ *
+ * The recorded calls through pv_ops become what they stand for. A backend offers for an operation either a template, a few
+ * instructions between two labels, or the function in its table, which is then called directly. And where there is one
+ * processor, what is for several is jumped over.
  */
+#include "alternative.h"
 #include "pv.h"
 #include "printk.h"
 #include "string.h"
@@ -18,8 +25,9 @@ struct pv_template {
 /* By operation; in pv_native.S, lguest_32.S, lguest_64.S. An empty one means: keep the site as it is. */
 extern const struct pv_template native_templates[PV_PATCHABLE], lguest_templates[PV_PATCHABLE];
 
-/* The manual's recommended no-operations of 1 to 9 bytes (Intel SDM vol. 2, NOP). */
-static const u8 nops[][9] = {
+/* The manual's recommended no-operations of 1 to 9 bytes (Intel SDM vol. 2, NOP), and with more prefixes up to 11 (AMD's
+ * optimization guides): what is left of a site should be one instruction. */
+static const u8 nops[][11] = {
 	{ 0x90 },
 	{ 0x66, 0x90 },
 	{ 0x0f, 0x1f, 0x00 },
@@ -29,6 +37,8 @@ static const u8 nops[][9] = {
 	{ 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00 },
 	{ 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
 	{ 0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+	{ 0x66, 0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
+	{ 0x66, 0x66, 0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00 },
 };
 
 static void fill_nops(u8 *p, size_t n)
@@ -39,6 +49,14 @@ static void fill_nops(u8 *p, size_t n)
 		p += k;
 		n -= k;
 	}
+}
+
+/* CPUID serialises: no processor may go on with instructions that it fetched before (Intel SDM vol. 3, 8.1.3). */
+static void refetch(void)
+{
+	u32 a, b, c, d;
+
+	cpuid(0, &a, &b, &c, &d);
 }
 
 /* CALL or JMP to the function in the table. */
@@ -75,8 +93,28 @@ void pv_patch(void)
 		memcpy(site, code, PV_SITE_SIZE);
 		patched++;
 	}
-	/* CPUID serialises: no processor may go on with instructions that it fetched before (Intel SDM vol. 3, 8.1.3). */
-	u32 a, b, c, d;
-	cpuid(0, &a, &b, &c, &d);
+	refetch();
 	printk(LOG_NOTICE, "pv: patched %d sites for %s\n", patched, pv_ops.name);
+}
+
+/* ---- One processor ---- */
+
+struct smp_site {
+	s32 address, alone; /* relative to each field: five bytes, and where they are to jump to */
+};
+extern const struct smp_site smp_sites_start[], smp_sites_end[];
+
+void forget_other_cpus(void)
+{
+	ulong flags = irq_save();
+
+	for (const struct smp_site *s = smp_sites_start; s < smp_sites_end; s++) {
+		u8 *site = (u8 *)&s->address + s->address, code[5] = { 0xe9 };
+		s32 distance = (s32)((ulong)&s->alone + s->alone - ((ulong)site + 5));
+		memcpy(code + 1, &distance, 4);
+		memcpy(site, code, sizeof(code));
+	}
+	refetch();
+	irq_restore(flags);
+	pr_info("smp: one processor, %d places are jumped over\n", (int)(smp_sites_end - smp_sites_start));
 }

@@ -32,6 +32,9 @@ SECTIONS
 		pv_sites_start = .;
 		*(.pv_sites)
 		pv_sites_end = .;
+		smp_sites_start = .;
+		*(.smp_sites)
+		smp_sites_end = .;
 		. = ALIGN(8);
 		ex_table_start = .;
 		*(.ex_table)

@@ -40,16 +40,28 @@ static void dequeue(struct run_queue *rq, struct task *t)
 {
 	struct task *before = NULL;
 
-	for (struct task *p = rq->first; p != t; p = p->next_run)
-		before = p;
-	if (before)
-		before->next_run = t->next_run;
-	else
+	if (rq->first == t) {
 		rq->first = t->next_run;
+	} else {
+		before = rq->first;
+		while (before->next_run != t)
+			before = before->next_run;
+		before->next_run = t->next_run;
+	}
 	if (rq->last == t)
 		rq->last = before;
 	rq->length--;
 	t->queued = false;
+}
+
+static void note_idle(struct percpu *pc, bool idle)
+{
+	if (!many_cpus())
+		return;
+	if (idle)
+		__atomic_fetch_or(&idle_mask, 1u << pc->cpu, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&idle_mask, ~(1u << pc->cpu), __ATOMIC_RELAXED);
 }
 
 static bool allowed(struct task *t, u32 cpu) { return READ_ONCE(t->affinity) >> cpu & 1; }
@@ -57,6 +69,8 @@ static bool allowed(struct task *t, u32 cpu) { return READ_ONCE(t->affinity) >> 
 /* The queue that t belongs to. It may move while we reach for the lock. */
 static struct percpu *lock_queue_of(struct task *t)
 {
+	if (!many_cpus())
+		return this_cpu();
 	for (;;) {
 		struct percpu *pc = cpus[READ_ONCE(t->cpu)];
 		spin_lock(&pc->rq.lock);
@@ -71,6 +85,8 @@ static struct percpu *lock_queue_of(struct task *t)
 /* Where it was, if that is idle or nobody is; else an idle processor; its caches are warm where it was. */
 static u32 choose_cpu(struct task *t)
 {
+	if (!many_cpus())
+		return 0;
 	u32 able = t->affinity & READ_ONCE(online_mask), idle = able & READ_ONCE(idle_mask), best = t->cpu;
 
 	if (able & idle)
@@ -85,23 +101,28 @@ static u32 choose_cpu(struct task *t)
 	return best;
 }
 
-/* A task that is running but nowhere, to a queue; the processor is called if it idles. */
+/* With the queue's lock: t is to run on pc. Whether that must be called, as it idles. */
+static bool add(struct percpu *pc, struct task *t)
+{
+	t->cpu = pc->cpu;
+	enqueue(&pc->rq, t);
+	if (pc->task != pc->idle)
+		return false;
+	pc->need_resched = 1;
+	note_idle(pc, false);
+	return many_cpus() && pc != this_cpu();
+}
+
+/* A task that is running but nowhere, to a queue. */
 static void place(struct task *t)
 {
-	u32 cpu = choose_cpu(t);
-	struct percpu *pc = cpus[cpu];
+	struct percpu *pc = cpus[choose_cpu(t)];
 	ulong flags = spin_lock_irqsave(&pc->rq.lock);
-	bool idle = pc->task == pc->idle;
+	bool call = add(pc, t);
 
-	t->cpu = cpu;
-	enqueue(&pc->rq, t);
-	if (idle) {
-		pc->need_resched = 1;
-		__atomic_fetch_and(&idle_mask, ~(1u << cpu), __ATOMIC_RELAXED);
-	}
 	spin_unlock_irqrestore(&pc->rq.lock, flags);
-	if (idle && pc != this_cpu())
-		ipi_send(1u << cpu, IPI_RESCHED);
+	if (call)
+		ipi_send(1u << pc->cpu, IPI_RESCHED);
 }
 
 void make_runnable(struct task *t)
@@ -112,18 +133,23 @@ void make_runnable(struct task *t)
 
 bool wake_from(struct task *t, u32 states)
 {
-	ulong flags = irq_save();
 	struct percpu *pc = lock_queue_of(t);
-	bool woken = states >> t->state & 1;
-	bool away = pc->task != t;
+	bool woken = states >> t->state & 1, call = false, elsewhere = false;
 
-	/* If it is about to sleep but still here, schedule will see that it need not. */
-	if (woken)
+	if (woken) {
 		t->state = TASK_RUNNING;
+		/* If it is about to sleep but still here, schedule will see that it need not. */
+		if (pc->task != t) {
+			elsewhere = choose_cpu(t) != pc->cpu;
+			if (!elsewhere)
+				call = add(pc, t);
+		}
+	}
 	spin_unlock(&pc->rq.lock);
-	if (woken && away)
+	if (elsewhere)
 		place(t);
-	irq_restore(flags);
+	else if (call)
+		ipi_send(1u << pc->cpu, IPI_RESCHED);
 	return woken;
 }
 
@@ -154,7 +180,7 @@ void set_affinity(struct task *t, u32 mask)
 }
 
 /* Somebody else's waiting task, for a processor that has none. It is on no queue when this returns. */
-static struct task *steal(struct percpu *pc)
+static __attribute__((noinline)) struct task *steal(struct percpu *pc)
 {
 	for (int i = 1; i < cpu_count; i++) {
 		struct run_queue *rq = &cpus[(pc->cpu + i) % cpu_count]->rq;
@@ -175,21 +201,28 @@ static struct task *steal(struct percpu *pc)
 
 /* ---- The switch ---- */
 
-/* On the new task's stack, with the lock that schedule took on the old one's. */
-static void finish_switch(struct task *before)
+static __attribute__((noinline)) void send_away(struct task *leaving)
 {
-	struct percpu *pc = this_cpu();
-	struct task *leaving = pc->rq.leaving;
-
-	pc->rq.leaving = NULL;
-	if (before)
-		__atomic_store_n(&before->on_cpu, false, __ATOMIC_RELEASE);
-	spin_unlock(&pc->rq.lock);
 	while (leaving) {
 		struct task *t = leaving;
 		leaving = t->next_run;
 		place(t);
 	}
+}
+
+/* On the new task's stack, with the lock that schedule took on the old one's. */
+static inline void finish_switch(struct task *before)
+{
+	struct percpu *pc = this_cpu();
+	struct task *leaving = pc->rq.leaving;
+
+	if (before)
+		__atomic_store_n(&before->on_cpu, false, __ATOMIC_RELEASE);
+	if (unlikely(leaving != NULL))
+		pc->rq.leaving = NULL;
+	spin_unlock(&pc->rq.lock);
+	if (unlikely(leaving != NULL))
+		send_away(leaving);
 }
 
 static void leave(struct run_queue *rq, struct task *t)
@@ -204,7 +237,7 @@ static struct task *pick(struct percpu *pc)
 
 	while ((t = pc->rq.first)) {
 		dequeue(&pc->rq, t);
-		if (allowed(t, pc->cpu))
+		if (!many_cpus() || allowed(t, pc->cpu))
 			return t;
 		leave(&pc->rq, t);
 	}
@@ -218,14 +251,14 @@ void schedule(void)
 	struct percpu *pc = this_cpu();
 	struct task *from = pc->task, *to, *stolen = NULL;
 
-	if (cpu_count > 1 && !READ_ONCE(pc->rq.first) && (from == pc->idle || READ_ONCE(from->state) != TASK_RUNNING))
+	if (many_cpus() && !READ_ONCE(pc->rq.first) && (from == pc->idle || READ_ONCE(from->state) != TASK_RUNNING))
 		stolen = steal(pc);
 	spin_lock(&pc->rq.lock);
 	pc->need_resched = 0;
 	if (stolen)
 		enqueue(&pc->rq, stolen);
 	if (from->state == TASK_RUNNING && from != pc->idle) {
-		if (allowed(from, pc->cpu))
+		if (!many_cpus() || allowed(from, pc->cpu))
 			enqueue(&pc->rq, from);
 		else
 			leave(&pc->rq, from);
@@ -233,9 +266,9 @@ void schedule(void)
 	to = pick(pc);
 	to->slice = SLICE;
 	if (to == pc->idle)
-		__atomic_fetch_or(&idle_mask, 1u << pc->cpu, __ATOMIC_RELAXED);
+		note_idle(pc, true);
 	else if (from == pc->idle)
-		__atomic_fetch_and(&idle_mask, ~(1u << pc->cpu), __ATOMIC_RELAXED);
+		note_idle(pc, false);
 	if (to != from) {
 		/* All that the hypervisor must know of the new task goes in one bundle. */
 		pv_ops.lazy_begin();
@@ -268,62 +301,13 @@ __attribute__((used)) void task_begin(struct task *before)
 
 /* ---- Accounting ---- */
 
-ulong run_queue_length(void)
-{
-	ulong n = 0;
-
-	for (int cpu = 0; cpu < cpu_count; cpu++)
-		n += READ_ONCE(cpus[cpu]->rq.length) + (READ_ONCE(cpus[cpu]->task) != cpus[cpu]->idle);
-	return n;
-}
-
-/* Linux's load average: every 5 s the number of runnable tasks enters with weight 1 - exp(-5s / 1, 5, 15 min). */
-#define LOAD_PERIOD (5 * NSEC_PER_SEC)
-static const u32 load_exp[3] = { 1884, 2014, 2037 }; /* of 2048 */
-static ulong load[3];
-static u64 load_next;
-static spinlock_t load_lock;
-
-static void update_load(void)
-{
-	u64 now = now_ns();
-
-	if (!spin_trylock(&load_lock))
-		return; /* another processor is at it */
-	for (int guard = 0; now >= load_next && guard < 200; guard++) {
-		load_next += LOAD_PERIOD;
-		for (int i = 0; i < 3; i++)
-			load[i] = (load[i] * load_exp[i] + run_queue_length() * 2048 * (2048 - load_exp[i])) / 2048;
-	}
-	if (now >= load_next)
-		load_next = now + LOAD_PERIOD;
-	spin_unlock(&load_lock);
-}
-
-/* Fixed point, 16 bits of fraction, as sysinfo has it. */
-void load_average(ulong out[3])
-{
-	for (int i = 0; i < 3; i++)
-		out[i] = load[i] << 5;
-}
-
-/* A processor's time by what it did; idle is what is left, as idle processors take no ticks. */
-void cpu_ticks(int cpu, ulong *user, ulong *system, ulong *idle)
-{
-	ulong total = now_ns() / TICK_NS;
-
-	*user = READ_ONCE(cpus[cpu]->user_ticks);
-	*system = READ_ONCE(cpus[cpu]->system_ticks);
-	*idle = total > *user + *system ? total - *user - *system : 0;
-}
-
 void sched_tick(bool user)
 {
 	struct percpu *pc = this_cpu();
 	struct task *t = pc->task;
 
 	if (jiffies % 64 == 0)
-		update_load();
+		update_load(); /* load.c */
 	if (t == pc->idle)
 		return;
 	if (user) {
@@ -338,6 +322,8 @@ void sched_tick(bool user)
 		return;
 	if (t->slice <= 0)
 		pc->need_resched = 1;
+	if (!many_cpus())
+		return;
 	/* Someone waits here while others have nothing to do: they went idle just before it came. */
 	u32 idle = READ_ONCE(idle_mask) & READ_ONCE(online_mask) & ~(1u << pc->cpu);
 	if (idle)
@@ -347,6 +333,8 @@ void sched_tick(bool user)
 /* Where one processor has the clock of all: those that run something hear of it. */
 void sched_tick_others(void)
 {
+	if (!many_cpus())
+		return;
 	u32 busy = READ_ONCE(online_mask) & ~READ_ONCE(idle_mask) & ~(1u << this_cpu()->cpu);
 
 	if (busy)
@@ -357,7 +345,7 @@ void idle_loop(void)
 {
 	struct percpu *pc = this_cpu();
 
-	__atomic_fetch_or(&idle_mask, 1u << pc->cpu, __ATOMIC_RELAXED);
+	note_idle(pc, true);
 	for (;;) {
 		irq_disable();
 		if (!READ_ONCE(pc->rq.first) && !pc->need_resched) {

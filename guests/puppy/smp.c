@@ -1,4 +1,8 @@
 /*
+ * G:170 With two processors there are two TLBs, and each may remember what the other has just unmapped. Nobody may give
+ * a page away before all have forgotten it: that is a shootdown. We shall meet the same scene one floor below, played
+ * by the Host (H:310).
+ *
  * Several processors: bringing them up, interrupting one another, and making one another forget translations.
  *
  * A shootdown is a request in the asking processor's own area, a bit for it in each other's flush_from, and an interrupt.
@@ -12,6 +16,16 @@
 struct percpu *cpus[MAX_CPUS] = { &cpu0_area.pc };
 int cpu_count = 1;
 u32 online_mask = 1;
+
+/* A spinlock that was not free, from spin.S: returns when it is ours. */
+__attribute__((used)) void spin_wait_for(spinlock_t *l)
+{
+	do {
+		/* Only looking leaves the cache line with whoever is about to give it back. */
+		for (u32 n = 1; READ_ONCE(l->held); n++)
+			spin_wait(n);
+	} while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
+}
 
 /* ---- Interrupts between processors ---- */
 
@@ -145,13 +159,15 @@ static bool start(int cpu)
 void smp_init(void)
 {
 	const char *most = boot_param("maxcpus=");
-	int limit = most ? max((int)parse_number(most, NULL), 1) : MAX_CPUS;
+	int limit = most ? max((int)parse_number(most, NULL), 1) : MAX_CPUS, found = 1;
 
-	if (limit == 1 || pv_ops.ipi_line < 0)
+	if (limit > 1 && pv_ops.ipi_line >= 0)
+		found = min(pv_ops.find_cpus(), min(limit, MAX_CPUS));
+	/* Not where one was called and did not come: it might come late. */
+	if (found < 2) {
+		forget_other_cpus();
 		return;
-	int found = min(pv_ops.find_cpus(), min(limit, MAX_CPUS));
-	if (found < 2)
-		return;
+	}
 	irq_register(pv_ops.ipi_line, ipi_interrupt);
 	while (cpu_count < found && start(cpu_count))
 		cpu_count++;

@@ -12,26 +12,31 @@
 extern const struct syscall syscall_table[];
 extern const ulong syscall_count;
 
+static inline long make_call(const struct syscall *call, struct pt_regs *regs)
+{
+#ifdef __x86_64__
+	return call->fn(regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
+#else
+	return call->fn(regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
+#endif
+}
+
 __attribute__((used)) long do_syscall(struct pt_regs *regs)
 {
 	ulong nr = regs->orig_ax;
-	long r = -ENOSYS;
 
-	if (nr < syscall_count && syscall_table[nr].fn) {
-		const struct syscall *call = &syscall_table[nr];
-		if (call->fs)
-			fs_lock();
-#ifdef __x86_64__
-		r = call->fn(regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
-#else
-		r = call->fn(regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
-#endif
-		if (call->fs)
-			fs_unlock();
-	} else {
+	if (unlikely(nr >= syscall_count || !syscall_table[nr].fn)) {
 		pr_debug("%s[%d]: no system call %lu\n", current->comm, current->pid, nr);
+		regs->ax = -ENOSYS;
+		return -ENOSYS;
 	}
-	return regs->ax = r;
+	const struct syscall *call = &syscall_table[nr];
+	if (!call->fs)
+		return regs->ax = make_call(call, regs);
+	fs_lock();
+	regs->ax = make_call(call, regs);
+	fs_unlock();
+	return regs->ax;
 }
 
 /* ---- Processes ---- */
@@ -194,250 +199,6 @@ long sys_set_thread_area(ulong user)
 	return err;
 }
 #endif
-
-/* ---- Time ---- */
-
-struct timespec {
-	long sec, nsec;
-};
-
-static struct timespec to_timespec(u64 ns)
-{
-	return (struct timespec){ ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };
-}
-
-static u64 clock_time(int clock, bool *ok)
-{
-	*ok = true;
-	switch (clock) {
-	case 0: /* REALTIME, and its coarse sibling */
-	case 5:
-		return wall_ns();
-	case 1: /* MONOTONIC, RAW, COARSE, BOOTTIME */
-	case 4:
-	case 6:
-	case 7:
-		return now_ns();
-	case 2: /* PROCESS and THREAD CPU time */
-	case 3:
-		return (current->utime + current->stime) * TICK_NS;
-	}
-	*ok = false;
-	return 0;
-}
-
-long sys_clock_gettime(int clock, struct timespec *out)
-{
-	bool ok;
-	struct timespec ts = to_timespec(clock_time(clock, &ok));
-	return ok ? put_user(ts, out) : -EINVAL;
-}
-
-/* i386's later calls with 64-bit seconds. */
-long sys_clock_gettime64(int clock, void *out)
-{
-	bool ok;
-	u64 ns = clock_time(clock, &ok);
-	u64 ts[2] = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };
-	return ok ? copy_to_user(out, ts, sizeof(ts)) : -EINVAL;
-}
-
-long sys_clock_getres(int clock, struct timespec *out)
-{
-	bool ok;
-	struct timespec ts = { 0, 1 };
-	clock_time(clock, &ok);
-	return !ok ? -EINVAL : out ? put_user(ts, out) : 0;
-}
-
-long sys_gettimeofday(long *tv, int *tz)
-{
-	u64 ns = wall_ns();
-	long out[2] = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / 1000 };
-	int zone[2] = { 0, 0 };
-
-	if (tv && copy_to_user(tv, out, sizeof(out)))
-		return -EFAULT;
-	return tz ? copy_to_user(tz, zone, sizeof(zone)) : 0;
-}
-
-long sys_time(long *out)
-{
-	long t = wall_ns() / NSEC_PER_SEC;
-	return out && put_user(t, out) ? -EFAULT : t;
-}
-
-static long sleep_ns(u64 deadline, struct timespec *left)
-{
-	long r = sleep_until(deadline);
-
-	if (r && left) {
-		u64 now = now_ns();
-		struct timespec ts = to_timespec(deadline > now ? deadline - now : 0);
-		if (put_user(ts, left))
-			return -EFAULT;
-	}
-	return r;
-}
-
-static long read_timespec(const struct timespec *user, u64 *ns)
-{
-	struct timespec ts;
-
-	if (copy_from_user(&ts, user, sizeof(ts)))
-		return -EFAULT;
-	if (ts.sec < 0 || ts.nsec < 0 || (ulong)ts.nsec >= NSEC_PER_SEC)
-		return -EINVAL;
-	*ns = (u64)min(ts.sec, 1000000000l) * NSEC_PER_SEC + ts.nsec;
-	return 0;
-}
-
-long sys_nanosleep(const struct timespec *user, struct timespec *left)
-{
-	u64 ns;
-	long r = read_timespec(user, &ns);
-	return r ? r : sleep_ns(now_ns() + ns, left);
-}
-
-long sys_clock_nanosleep(int clock, int flags, const struct timespec *user, struct timespec *left)
-{
-	bool ok;
-	u64 ns, now = clock_time(clock, &ok);
-	long r = read_timespec(user, &ns);
-
-	if (r || !ok)
-		return r ? r : -EINVAL;
-	if (flags & 1) /* absolute */
-		return sleep_ns(now_ns() + (ns > now ? ns - now : 0), NULL);
-	return sleep_ns(now_ns() + ns, left);
-}
-
-long sys_times(long *out)
-{
-	struct task *t = current;
-	long v[4] = { t->utime, t->stime, t->cutime, t->cstime };
-
-	if (out && copy_to_user(out, v, sizeof(v)))
-		return -EFAULT;
-	return now_ns() / TICK_NS;
-}
-
-long sys_getrusage(int who, long *out)
-{
-	struct task *t = current;
-	bool self = who == 0;
-	ulong u = self ? t->utime : t->cutime, s = self ? t->stime : t->cstime;
-	long r[18] = { u / HZ, u % HZ * 10000, s / HZ, s % HZ * 10000, [8] = self ? t->min_flt : 0 };
-
-	return copy_to_user(out, r, sizeof(r));
-}
-
-/* ---- The machine ---- */
-
-static char host_name[65] = "puppy";
-
-long sys_uname(char *out)
-{
-	char names[6][65] = { "puppy", "", "1.0" };
-
-	strlcpy(names[1], host_name, 65);
-	snprintf(names[3], 65, "#1 %s", pv_ops.name);
-	strlcpy(names[4], sizeof(ulong) == 8 ? "x86_64" : "i686", 65);
-	strlcpy(names[5], "(none)", 65);
-	return copy_to_user(out, names, sizeof(names));
-}
-
-long sys_sethostname(const char *name, size_t n)
-{
-	char copy[sizeof(host_name)] = "";
-
-	if (n >= sizeof(copy))
-		return -EINVAL;
-	if (copy_from_user(copy, name, n))
-		return -EFAULT;
-	memcpy(host_name, copy, sizeof(copy));
-	return 0;
-}
-
-struct sysinfo {
-	long uptime;
-	ulong loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap;
-	u16 procs, pad;
-	ulong totalhigh, freehigh;
-	u32 mem_unit;
-	u8 rest[20 - 2 * sizeof(long) - sizeof(u32)];
-};
-
-long sys_sysinfo(struct sysinfo *out)
-{
-	struct sysinfo s = { .uptime = now_ns() / NSEC_PER_SEC, .mem_unit = PAGE_SIZE };
-
-	load_average(s.loads);
-	s.totalram = mem_total;
-	s.freeram = page_free_count();
-	s.procs = task_count();
-	return copy_to_user(out, &s, sizeof(s));
-}
-
-long sys_syslog(int type, char *buf, int len)
-{
-	switch (type) {
-	case 2: /* read */
-	case 3: /* read all */
-	case 4: { /* and clear */
-		if (len < 0)
-			return -EINVAL;
-		int n = min(len, log_size()), done = 0;
-		char *page = kmalloc(2 * PAGE_SIZE);
-		if (!page)
-			return -ENOMEM;
-		/* At most two pages at once: the newest. */
-		done = log_read(page, min(n, 2 * (int)PAGE_SIZE));
-		long r = copy_to_user(buf, page, done);
-		kfree(page);
-		if (type == 4)
-			log_clear();
-		return r ? r : done;
-	}
-	case 5:
-		log_clear();
-		return 0;
-	case 6:
-	case 7:
-		return 0;
-	case 8:
-		if (len < 1 || len > 8)
-			return -EINVAL;
-		console_loglevel = len;
-		return 0;
-	case 9:
-	case 10:
-		return log_size();
-	}
-	return -EINVAL;
-}
-
-/* POWER_OFF's argument is the exit status that the machine ends with; Linux ignores it. */
-long sys_reboot(u32 magic1, u32 magic2, u32 cmd, ulong arg)
-{
-	if (magic1 != 0xfee1dead ||
-	    (magic2 != 672274793 && magic2 != 85072278 && magic2 != 369367448 && magic2 != 537993216))
-		return -EINVAL;
-	switch (cmd) {
-	case 0x4321fedc: /* POWER_OFF */
-	case 0xcdef0123: /* HALT */
-		filesystems_down();
-		pv_ops.power_off("Power down", arg < 256 ? arg : 0);
-	case 0x01234567: /* RESTART */
-	case 0xa1b2c3d4: /* RESTART2 */
-		filesystems_down();
-		pv_ops.restart();
-	case 0x89abcdef: /* CAD_ON, CAD_OFF */
-	case 0:
-		return 0;
-	}
-	return -EINVAL;
-}
 
 /* Resource limits: the stack is 8 MiB, open files are NOFILE, the rest is what memory allows. */
 long sys_prlimit64(pid_t pid, u32 what, const void *new, u64 *old)

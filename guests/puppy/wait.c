@@ -7,8 +7,8 @@
 void wait_begin(struct waitq *q)
 {
 	struct task *t = current;
-	ulong flags = spin_lock_irqsave(&q->lock);
 
+	spin_lock(&q->lock);
 	if (t->waiting_on != q) {
 		t->waiting_on = q;
 		t->next_wait = q->first;
@@ -16,7 +16,7 @@ void wait_begin(struct waitq *q)
 	}
 	/* An exchange: signals are looked at without the queue's lock, so this must be out before that load. */
 	(void)__atomic_exchange_n(&t->state, TASK_SLEEPING, __ATOMIC_SEQ_CST);
-	spin_unlock_irqrestore(&q->lock, flags);
+	spin_unlock(&q->lock);
 }
 
 static void remove(struct waitq *q, struct task *t)
@@ -33,12 +33,12 @@ static void remove(struct waitq *q, struct task *t)
 void wait_end(struct waitq *q)
 {
 	struct task *t = current;
-	ulong flags = spin_lock_irqsave(&q->lock);
 
+	spin_lock(&q->lock);
 	WRITE_ONCE(t->state, TASK_RUNNING);
 	if (t->waiting_on == q)
 		remove(q, t);
-	spin_unlock_irqrestore(&q->lock, flags);
+	spin_unlock(&q->lock);
 }
 
 void wake_waiters(struct waitq *q)
@@ -53,27 +53,4 @@ void wake_waiters(struct waitq *q)
 		wake_task(t);
 	}
 	spin_unlock_irqrestore(&q->lock, flags);
-}
-
-/* ---- Mutexes ---- */
-
-static bool try_lock(struct mutex *m)
-{
-	struct task *nobody = NULL;
-
-	return __atomic_compare_exchange_n(&m->owner, &nobody, current, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-}
-
-void mutex_lock(struct mutex *m)
-{
-	if (!try_lock(m))
-		wait_until(&m->wait, try_lock(m));
-}
-
-void mutex_unlock(struct mutex *m)
-{
-	/* An exchange: the owner's word must be out before we look who waits. */
-	(void)__atomic_exchange_n(&m->owner, NULL, __ATOMIC_SEQ_CST);
-	if (READ_ONCE(m->wait.first))
-		wake_waiters(&m->wait);
 }

@@ -131,6 +131,7 @@ u32 ext2_new_block(struct super *s, u32 goal, int *err);
 void ext2_free_block(struct super *s, u32 block);   /* frozen until the next checkpoint */
 void ext2_unnew_block(struct super *s, u32 block);  /* one that nothing has pointed at */
 u32 ext2_new_inode(struct super *s, u32 parent_group, bool directory, int *err);
+bool ext2_can_free_inode(struct super *s, u32 ino); /* false: there is no memory to freeze it in */
 void ext2_free_inode(struct super *s, u32 ino, bool directory);
 
 /* ext2_inode.c */
@@ -173,6 +174,14 @@ int ext2_name_of(struct inode *dir, struct inode *child, char *name);
 
 /* ext2_namei.c */
 extern const struct inode_ops ext2_iops;
+/* The same for ext2_rename.c. A directory in memory holds on to the one it is in: ".." needs no look at the disk. */
+void ext2_adopt(struct ext2_inode *dir, struct ext2_inode *child);
+struct ext2_inode *ext2_iget_name(struct ext2_inode *dir, const char *name, int *err); /* with a reference */
+int ext2_may_remove(struct ext2_inode *i, bool directory);
+void ext2_lose_name(struct ext2_inode *dir, struct ext2_inode *i);
+
+/* ext2_rename.c */
+int ext2_rename(struct inode *from_dir, const char *from, struct inode *to_dir, const char *to);
 
 /* ext2_sync.c */
 int ext2_checkpoint(struct super *s, bool all); /* all: bitmaps and counts too */

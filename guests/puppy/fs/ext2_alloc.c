@@ -25,14 +25,11 @@ static u32 find_clear(const u8 *map, const u8 *frozen, u32 from, u32 size)
 	return size;
 }
 
-static void freeze(struct super *s, u8 **frozen, u32 group, u32 bit)
+static bool can_freeze(struct super *s, u8 **frozen, u32 group)
 {
 	if (!frozen[group])
 		frozen[group] = kzalloc(s->block_size);
-	/* Without memory to remember it in, the group's block or inode is lost until fsck: better than used too early. */
-	if (frozen[group])
-		set_bit(frozen[group], bit);
-	s->frozen = true;
+	return frozen[group];
 }
 
 static u32 blocks_in(struct super *s, u32 group)
@@ -92,7 +89,7 @@ u32 ext2_new_block(struct super *s, u32 goal, int *err)
 	return 0;
 }
 
-static void give_back(struct super *s, u32 block, bool frozen)
+static void give_back(struct super *s, u32 block, bool freeze)
 {
 	int err;
 
@@ -106,11 +103,16 @@ static void give_back(struct super *s, u32 block, bool frozen)
 	if (!map)
 		return;
 	if (test_bit(map->data, bit)) {
-		clear_bit(map->data, bit);
-		buffer_dirty(map, BLK_META);
-		count_blocks(s, group, 1);
-		if (frozen)
-			freeze(s, s->frozen_blocks, group, bit);
+		/* Without memory to remember it in, it is lost until fsck: better than used too early. */
+		if (!freeze || can_freeze(s, s->frozen_blocks, group)) {
+			clear_bit(map->data, bit);
+			buffer_dirty(map, BLK_META);
+			count_blocks(s, group, 1);
+		}
+		if (freeze && s->frozen_blocks[group]) {
+			set_bit(s->frozen_blocks[group], bit);
+			s->frozen = true;
+		}
 		buffer_forget(s->disk, block);
 	} else {
 		ext2_corrupt(s, "a block freed that was free", block);
@@ -175,10 +177,18 @@ u32 ext2_new_inode(struct super *s, u32 parent_group, bool directory, int *err)
 	return 0;
 }
 
+bool ext2_can_free_inode(struct super *s, u32 ino)
+{
+	return can_freeze(s, s->frozen_inodes, (ino - 1) / s->sb->inodes_per_group);
+}
+
 void ext2_free_inode(struct super *s, u32 ino, bool directory)
 {
 	u32 group = (ino - 1) / s->sb->inodes_per_group, bit = (ino - 1) % s->sb->inodes_per_group;
 	int err;
+	/* One that could not be cleared in the table would still have its blocks there. */
+	if (!ext2_can_free_inode(s, ino))
+		return;
 	struct buffer *map = buffer_read(s->disk, ext2_group(s, group)->inode_bitmap, &err);
 
 	if (!map)
@@ -187,7 +197,8 @@ void ext2_free_inode(struct super *s, u32 ino, bool directory)
 		clear_bit(map->data, bit);
 		buffer_dirty(map, BLK_META);
 		count_inodes(s, group, 1, directory);
-		freeze(s, s->frozen_inodes, group, bit);
+		set_bit(s->frozen_inodes[group], bit);
+		s->frozen = true;
 	} else {
 		ext2_corrupt(s, "an inode freed that was free", ino);
 	}

@@ -218,6 +218,11 @@ void ext2_idelete(struct ext2_inode *i)
 {
 	bool directory = S_ISDIR(i->i.mode);
 
+	/* Later, then: it stays in memory, and the table learns that it has no name. */
+	if (!ext2_can_free_inode(i->super, i->i.ino)) {
+		ext2_idirty(i);
+		return;
+	}
 	free_attributes(i);
 	ext2_shorten(i, 0);
 	i->i.size = 0;

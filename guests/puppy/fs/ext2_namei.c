@@ -1,8 +1,8 @@
-/* ext2: names made, moved and taken away. The order in which the disk learns of it is ext2_sync.c's. */
+/* ext2: names made and taken away. The order in which the disk learns of it is ext2_sync.c's. */
 #include "ext2.h"
 
 /* A directory that is in memory holds on to the one it is in: ".." needs no look at the disk. */
-static void adopt(struct ext2_inode *dir, struct ext2_inode *child)
+void ext2_adopt(struct ext2_inode *dir, struct ext2_inode *child)
 {
 	if (!S_ISDIR(child->i.mode) || child->i.parent == &dir->i)
 		return;
@@ -12,14 +12,14 @@ static void adopt(struct ext2_inode *dir, struct ext2_inode *child)
 		ext2_iput(EXT2(old));
 }
 
-static struct ext2_inode *get_by_name(struct ext2_inode *dir, const char *name, int *err)
+struct ext2_inode *ext2_iget_name(struct ext2_inode *dir, const char *name, int *err)
 {
 	u32 ino;
 
 	*err = ext2_dir_find(dir, name, &ino);
 	struct ext2_inode *i = *err ? NULL : ext2_iget(dir->super, ino, err);
 	if (i)
-		adopt(dir, i);
+		ext2_adopt(dir, i);
 	return i;
 }
 
@@ -28,7 +28,7 @@ static struct inode *lookup(struct inode *inode, const char *name, int *err)
 	struct ext2_inode *dir = EXT2(inode), *i;
 
 	ext2_lock(dir->super);
-	i = get_by_name(dir, name, err);
+	i = ext2_iget_name(dir, name, err);
 	ext2_unlock(dir->super);
 	return i ? &i->i : NULL;
 }
@@ -123,7 +123,7 @@ static int make(struct ext2_inode *dir, const char *name, u32 mode, u32 rdev, co
 		i->i.nlink++;
 		dir->i.nlink++;
 		ext2_idirty(dir);
-		adopt(dir, i);
+		ext2_adopt(dir, i);
 	}
 	ext2_idirty(i);
 	*out = i;
@@ -180,7 +180,7 @@ static int link(struct inode *inode, const char *name, struct inode *i)
 
 /* ---- Taking away ---- */
 
-static void lose_name(struct ext2_inode *dir, struct ext2_inode *i)
+void ext2_lose_name(struct ext2_inode *dir, struct ext2_inode *i)
 {
 	i->i.ctime = ext2_now();
 	if (S_ISDIR(i->i.mode)) {
@@ -193,7 +193,7 @@ static void lose_name(struct ext2_inode *dir, struct ext2_inode *i)
 	ext2_idirty(i);
 }
 
-static int may_remove(struct ext2_inode *i, bool directory)
+int ext2_may_remove(struct ext2_inode *i, bool directory)
 {
 	if (directory != S_ISDIR(i->i.mode))
 		return directory ? -ENOTDIR : -EISDIR;
@@ -210,14 +210,14 @@ static int remove_name(struct ext2_inode *dir, const char *name, bool directory)
 	struct super *s = dir->super;
 	int err;
 	u32 block;
-	struct ext2_inode *i = get_by_name(dir, name, &err);
+	struct ext2_inode *i = ext2_iget_name(dir, name, &err);
 
 	if (!i)
 		return err;
 	/* Another name may have been made to take this one's place: then this one goes after that. What a directory had that
 	 * has moved elsewhere must be there before the directory goes. */
 	bool departure = !directory && i->i.nlink > 1;
-	err = may_remove(i, directory);
+	err = ext2_may_remove(i, directory);
 	if (!err)
 		err = ext2_dir_block(dir, name, &block);
 	if (!err && ((departure && ext2_is_arrival(s, block)) || (directory && ext2_dir_has(i, BLK_DIR_LATE))))
@@ -225,7 +225,7 @@ static int remove_name(struct ext2_inode *dir, const char *name, bool directory)
 	if (!err)
 		err = ext2_dir_remove(dir, name, &block);
 	if (!err) {
-		lose_name(dir, i);
+		ext2_lose_name(dir, i);
 		if (departure)
 			err = ext2_departed(s, block);
 	}
@@ -242,120 +242,6 @@ static int unlink(struct inode *inode, const char *name, bool directory)
 	if (!err)
 		err = remove_name(dir, name, directory);
 	ext2_unlock(dir->super);
-	return err;
-}
-
-/* ---- Moving: the new name first, then the old one away, and so on the disk ---- */
-
-struct move {
-	struct ext2_inode *from_dir, *to_dir, *i, *there;
-	const char *from, *to;
-};
-
-static int may_move(struct move *m)
-{
-	if (!m->to_dir->i.nlink)
-		return -ENOENT;
-	if (m->there && S_ISDIR(m->there->i.mode) != S_ISDIR(m->i->i.mode))
-		return S_ISDIR(m->there->i.mode) ? -EISDIR : -ENOTDIR;
-	if (m->there && S_ISDIR(m->there->i.mode))
-		return may_remove(m->there, true);
-	if (S_ISDIR(m->i->i.mode) && m->from_dir != m->to_dir && m->to_dir->i.nlink >= EXT2_LINK_MAX)
-		return -EMLINK;
-	return 0;
-}
-
-/* Before anything changes: what this move would have to come both before and after is brought to the disk. */
-static int settle(struct move *m)
-{
-	struct super *s = m->i->super;
-	u32 from, to;
-	int err = ext2_dir_block(m->from_dir, m->from, &from);
-	bool wait = false;
-
-	if (err)
-		return err;
-	if (m->there) {
-		err = ext2_dir_block(m->to_dir, m->to, &to);
-		if (err)
-			return err;
-		wait = ext2_is_late(s, to) || (S_ISDIR(m->there->i.mode) && ext2_dir_has(m->there, BLK_DIR_LATE));
-	}
-	return wait || ext2_is_arrival(s, from) ? ext2_checkpoint(s, false) : 0;
-}
-
-static int do_move(struct move *m)
-{
-	struct super *s = m->i->super;
-	bool directory = S_ISDIR(m->i->i.mode);
-	u32 from, to;
-	int err;
-
-	if (m->there)
-		err = ext2_dir_replace(m->to_dir, m->to, m->i->i.ino, m->i->i.mode, &to);
-	else
-		err = ext2_dir_add(m->to_dir, m->to, m->i->i.ino, m->i->i.mode, true, &to);
-	if (err)
-		return err;
-	err = ext2_dir_remove(m->from_dir, m->from, &from);
-	if (err)
-		return err;
-	if (m->there)
-		lose_name(m->to_dir, m->there);
-	m->i->i.ctime = ext2_now();
-	ext2_idirty(m->i);
-	if (directory && m->from_dir != m->to_dir) {
-		err = ext2_dir_set_parent(m->i, m->to_dir->i.ino);
-		m->from_dir->i.nlink -= m->from_dir->i.nlink > 2;
-		m->to_dir->i.nlink++;
-		ext2_idirty(m->from_dir);
-		ext2_idirty(m->to_dir);
-		adopt(m->to_dir, m->i);
-	}
-	if (!err && from != to) {
-		err = ext2_arrived(s, to);
-		if (!err)
-			err = ext2_departed(s, from);
-	}
-	return err;
-}
-
-static int rename_locked(struct move *m)
-{
-	int err;
-
-	m->i = get_by_name(m->from_dir, m->from, &err);
-	if (!m->i)
-		return err;
-	m->there = get_by_name(m->to_dir, m->to, &err);
-	if (m->there || err == -ENOENT) {
-		err = m->there == m->i ? 0 : may_move(m);
-		if (!err && m->there != m->i) {
-			err = settle(m);
-			if (!err)
-				err = do_move(m);
-		}
-	}
-	if (m->there)
-		ext2_iput(m->there);
-	ext2_iput(m->i);
-	return err;
-}
-
-static int rename(struct inode *from_dir, const char *from, struct inode *to_dir, const char *to)
-{
-	struct move m = { .from_dir = EXT2(from_dir), .to_dir = EXT2(to_dir), .from = from, .to = to };
-	struct super *s = m.from_dir->super;
-
-	if (!strcmp(from, ".") || !strcmp(from, "..") || !strcmp(to, ".") || !strcmp(to, ".."))
-		return -EBUSY;
-	ext2_lock(s);
-	int err = ext2_begin(s);
-	if (!err)
-		err = rename_locked(&m);
-	if (err && ext2_retry(s, err))
-		err = rename_locked(&m);
-	ext2_unlock(s);
 	return err;
 }
 
@@ -390,7 +276,7 @@ const struct inode_ops ext2_iops = {
 	.create = create,
 	.link = link,
 	.unlink = unlink,
-	.rename = rename,
+	.rename = ext2_rename,
 	.truncate = ext2_truncate,
 	.set = set,
 	.read = ext2_kread,

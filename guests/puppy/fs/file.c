@@ -12,6 +12,8 @@ struct file *file_new(struct inode *i, const struct file_ops *ops, u32 flags)
 		f->flags = flags;
 		f->inode = i;
 		f->fops = ops;
+		/* Files in memory; whatever else there is has locks of its own, and may wait. */
+		f->under_fs_lock = i && !i->iops && (S_ISREG(i->mode) || S_ISDIR(i->mode));
 	}
 	return f;
 }
@@ -86,20 +88,17 @@ static long writable(struct file *f) { return !f ? -EBADF : (f->flags & O_ACCMOD
 
 #define MAX_IO 0x7ffff000ul
 
-/* Files in memory; whatever else there is has locks of its own, and may wait. */
-static bool in_memory(struct file *f)
+static __attribute__((noinline)) long locked(struct file *f, void *buf, size_t n, long (*io)(struct file *, void *, size_t))
 {
-	return f->inode && !f->inode->iops && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode));
-}
-
-static long locked(struct file *f, void *buf, size_t n, long (*io)(struct file *, void *, size_t))
-{
-	if (!in_memory(f))
-		return io(f, buf, n);
 	fs_lock();
 	long r = io(f, buf, n);
 	fs_unlock();
 	return r;
+}
+
+static inline long in_file(struct file *f, void *buf, size_t n, long (*io)(struct file *, void *, size_t))
+{
+	return f->under_fs_lock ? locked(f, buf, n, io) : io(f, buf, n);
 }
 
 long sys_read(int fd, void *buf, size_t n)
@@ -108,7 +107,7 @@ long sys_read(int fd, void *buf, size_t n)
 	long r = readable(f);
 
 	n = min(n, MAX_IO);
-	return r ? r : !access_ok(buf, n) ? -EFAULT : locked(f, buf, n, f->fops->read);
+	return r ? r : !access_ok(buf, n) ? -EFAULT : in_file(f, buf, n, f->fops->read);
 }
 
 long sys_write(int fd, const void *buf, size_t n)
@@ -117,7 +116,7 @@ long sys_write(int fd, const void *buf, size_t n)
 	long r = writable(f);
 
 	n = min(n, MAX_IO);
-	return r ? r : !access_ok(buf, n) ? -EFAULT : locked(f, (void *)buf, n, (long (*)(struct file *, void *, size_t))f->fops->write);
+	return r ? r : !access_ok(buf, n) ? -EFAULT : in_file(f, (void *)buf, n, (long (*)(struct file *, void *, size_t))f->fops->write);
 }
 
 struct iovec {

@@ -207,6 +207,14 @@ void filesystems_down(void)
 	}
 }
 
+static bool is_dirty(struct disk *d)
+{
+	mutex_lock(&d->lock);
+	bool dirty = d->dirty_count || (d->mounted && d->mounted->dirty_inodes);
+	mutex_unlock(&d->lock);
+	return dirty;
+}
+
 /* What nobody asks for gets to the disk too, after a while. */
 #define FLUSH_INTERVAL (5 * NSEC_PER_SEC)
 
@@ -221,7 +229,7 @@ static void flush_thread(void)
 		wait_until(&wait, READ_ONCE(t.expired));
 		timeout_end(&t);
 		for (int n = 0; n < disk_count; n++)
-			if (READ_ONCE(disks[n]->dirty_count) || (disks[n]->mounted && READ_ONCE(disks[n]->mounted->dirty_inodes)))
+			if (is_dirty(disks[n]))
 				sync_disk(disks[n], true);
 	}
 }

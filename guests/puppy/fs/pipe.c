@@ -27,26 +27,28 @@ static long take(struct pipe *p, u8 *buf, size_t n)
 	return done;
 }
 
+static bool nothing_yet(struct pipe *p) { return !READ_ONCE(p->count) && READ_ONCE(p->writers); }
+
 static long pipe_read(struct file *f, void *buf, size_t n)
 {
 	struct pipe *p = f->priv;
 
 	if (!n)
 		return 0;
-	mutex_lock(&p->lock);
-	while (!p->count && p->writers) {
-		mutex_unlock(&p->lock);
-		if (f->flags & O_NONBLOCK)
+	for (;;) {
+		if ((f->flags & O_NONBLOCK) && nothing_yet(p))
 			return -EAGAIN;
-		int err = wait_event(&p->wait, READ_ONCE(p->count) || !READ_ONCE(p->writers));
+		int err = wait_event(&p->wait, !nothing_yet(p));
 		if (err)
 			return err;
 		mutex_lock(&p->lock);
+		if (!nothing_yet(p))
+			break;
+		mutex_unlock(&p->lock); /* another reader was quicker */
 	}
 	long r = take(p, buf, n);
 	mutex_unlock(&p->lock);
-	wake_all(&p->wait);
-	poll_wake();
+	wake_and_poll(&p->wait);
 	return r;
 }
 
@@ -65,39 +67,45 @@ static long give(struct pipe *p, const u8 *buf, size_t n)
 	return done;
 }
 
+static bool room_for(struct pipe *p, u32 need) { return PAGE_SIZE - READ_ONCE(p->count) >= need || !READ_ONCE(p->readers); }
+
+static __attribute__((noinline)) int wait_for_room(struct file *f, u32 need)
+{
+	struct pipe *p = f->priv;
+
+	return f->flags & O_NONBLOCK ? -EAGAIN : wait_event(&p->wait, room_for(p, need));
+}
+
+static __attribute__((noinline)) long broken(size_t done)
+{
+	if (!done)
+		send_signal(current, SIGPIPE);
+	return -EPIPE;
+}
+
 static long pipe_write(struct file *f, const void *buf, size_t n)
 {
 	struct pipe *p = f->priv;
 	size_t done = 0;
 	/* Up to a page goes in one piece or not at all (PIPE_BUF). */
 	u32 need = n <= PAGE_SIZE ? n : 1;
-	long err = 0;
+	long r = 0;
 
-	while (done < n && !err) {
+	while (done < n && r >= 0) {
 		mutex_lock(&p->lock);
-		bool broken = !p->readers, room = PAGE_SIZE - p->count >= need;
-		if (!broken && room) {
-			err = give(p, (const u8 *)buf + done, n - done);
-			if (err > 0) {
-				done += err;
-				err = 0;
-			}
+		if (unlikely(!p->readers || PAGE_SIZE - p->count < need)) {
+			bool readers = p->readers;
+			mutex_unlock(&p->lock);
+			r = readers ? wait_for_room(f, need) : broken(done);
+			continue;
 		}
+		r = give(p, (const u8 *)buf + done, n - done);
 		mutex_unlock(&p->lock);
-		if (broken) {
-			if (!done)
-				send_signal(current, SIGPIPE);
-			err = -EPIPE;
-		} else if (room) {
-			wake_all(&p->wait);
-			poll_wake();
-		} else if (f->flags & O_NONBLOCK) {
-			err = -EAGAIN;
-		} else {
-			err = wait_event(&p->wait, PAGE_SIZE - READ_ONCE(p->count) >= need || !READ_ONCE(p->readers));
-		}
+		if (r > 0)
+			done += r;
+		wake_and_poll(&p->wait);
 	}
-	return done ? (long)done : err;
+	return done ? (long)done : r;
 }
 
 static void pipe_release(struct file *f)
@@ -110,8 +118,7 @@ static void pipe_release(struct file *f)
 	else
 		p->readers--;
 	mutex_unlock(&p->lock);
-	wake_all(&p->wait);
-	poll_wake();
+	wake_and_poll(&p->wait);
 	if (!__atomic_sub_fetch(&p->ends, 1, __ATOMIC_ACQ_REL)) {
 		kfree(p->ring);
 		kfree(p);

@@ -6,7 +6,7 @@
 #include "fs.h"
 #include "proc.h"
 
-static struct waitq pollers;
+struct waitq pollers;
 
 void poll_wake(void) { wake_all(&pollers); }
 

@@ -125,6 +125,7 @@ struct file {
 	u64 pos;
 	struct inode *inode;
 	const struct file_ops *fops;
+	bool under_fs_lock; /* read and write are called with it */
 	void *priv;
 };
 

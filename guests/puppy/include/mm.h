@@ -128,7 +128,7 @@ struct mm *mm_create(void);
 struct mm *mm_fork(struct mm *from);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm); /* the last reference takes it apart */
-void mm_switch(struct mm *mm); /* NULL: the kernel's own tables */
+void mm_switch(struct mm *mm); /* with interrupts off; NULL: the kernel's own tables */
 struct vma *vma_find(struct mm *mm, ulong va);
 long vma_map(struct mm *mm, ulong addr, ulong len, u32 prot, u32 flags, struct inode *inode, u64 offset);
 long vma_unmap(struct mm *mm, ulong addr, ulong len);

@@ -1,6 +1,6 @@
-/* Queues of sleeping tasks, and a lock that one may sleep under. Functions in wait.c; wait_event and its like in proc.h. */
+/* Queues of sleeping tasks (wait.c; wait_event and its like are in proc.h), and a lock that one may sleep under (mutex.c). */
 #pragma once
-#include "spinlock.h"
+#include "percpu.h"
 
 struct task;
 
@@ -13,8 +13,34 @@ struct waitq {
 /* A lock whose waiters sleep, whatever signals come; whoever holds it may sleep too. Not for interrupt handlers. */
 struct mutex {
 	struct task *owner; /* NULL: free */
-	struct waitq wait;
+	bool hand_over;     /* to the first in line, which has lost too often */
+	spinlock_t line;    /* the waiters, in order of arrival */
+	struct mutex_waiter *first, *last;
 };
 
-void mutex_lock(struct mutex *m);
-void mutex_unlock(struct mutex *m);
+void mutex_wait(struct mutex *m);   /* until it is ours */
+void mutex_let_go(struct mutex *m); /* with somebody in line; ours, or given back just now */
+
+static inline bool mutex_try(struct mutex *m)
+{
+	struct task *nobody = NULL;
+
+	return __atomic_compare_exchange_n(&m->owner, &nobody, current, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static inline void mutex_lock(struct mutex *m)
+{
+	if (unlikely(!mutex_try(m)))
+		mutex_wait(m);
+}
+
+static inline void mutex_unlock(struct mutex *m)
+{
+	if (likely(!READ_ONCE(m->first))) {
+		/* An exchange: the owner's word must be out before we look who waits. */
+		(void)__atomic_exchange_n(&m->owner, NULL, __ATOMIC_SEQ_CST);
+		if (likely(!READ_ONCE(m->first)))
+			return;
+	}
+	mutex_let_go(m);
+}

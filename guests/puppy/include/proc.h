@@ -71,25 +71,38 @@ void schedule(void);
 void sched_tick(bool user);
 void sched_tick_others(void);
 void make_runnable(struct task *t); /* a new task, for the first time */
-bool wake_from(struct task *t, u32 states); /* if its state is one of these (bits): back to a run queue */
-void wake_task(struct task *t);     /* from TASK_SLEEPING */
+/* With interrupts off: if its state is one of these (bits), back to a run queue. */
+bool wake_from(struct task *t, u32 states);
+void wake_task(struct task *t); /* from TASK_SLEEPING */
 void set_affinity(struct task *t, u32 mask);
 void idle_loop(void) __attribute__((noreturn));
-ulong run_queue_length(void);
 struct task *switch_to(struct task *from, struct task *to); /* entry_*.S: returns the task that ran before */
+
+/* load.c */
+ulong run_queue_length(void);
+void update_load(void);
 void load_average(ulong out[3]);
 void cpu_ticks(int cpu, ulong *user, ulong *system, ulong *idle);
 
-/* wait.c */
+/* wait.c; the first two are wait_event's, with interrupts off */
 void wait_begin(struct waitq *q); /* on the queue and TASK_SLEEPING: from here on a wake-up is not lost */
 void wait_end(struct waitq *q);
 void wake_waiters(struct waitq *q);
 /* After what they wait for has become true. Mostly nobody waits: the fence has that store go before this look. */
 static inline void wake_all(struct waitq *q)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	full_fence();
 	if (READ_ONCE(q->first))
 		wake_waiters(q);
+}
+
+/* The same for who waits for this file, and for who waits for several (fs/poll.c). */
+extern struct waitq pollers;
+static inline void wake_and_poll(struct waitq *q)
+{
+	wake_all(q);
+	if (READ_ONCE(pollers.first)) /* behind the same fence */
+		wake_waiters(&pollers);
 }
 
 /*
@@ -163,8 +176,9 @@ void signal_all(int sig, struct task *except); /* but init */
 void set_blocked(u64 mask);
 void force_signal(struct task *t, int sig); /* a fault: cannot be ignored or blocked */
 int signal_group(pid_t pgrp, int sig);
-bool signal_pending(struct task *t);
+static inline bool signal_pending(struct task *t) { return READ_ONCE(t->sig_pending) & ~t->sig_blocked; }
 void handle_signals(struct pt_regs *regs);
+bool push_signal_frame(struct pt_regs *regs, int sig, struct ksigaction *a); /* sigframe.c; false: no room */
 void exit_to_user(struct pt_regs *regs); /* last stop before user mode: reschedule, signals; interrupts off */
 
 /* timer.c */

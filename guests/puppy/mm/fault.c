@@ -1,4 +1,8 @@
 /*
+ * G:110 Half of what is called memory management is being lazy in the right place. Under a Host each fault may come
+ * twice: once because the shadow has not heard of the page, which we never learn of, and once, if we really had not
+ * mapped it, to us.
+ *
  * Page faults of users: an area promises, a fault delivers. Zeroes come as the one shared zero page until somebody
  * writes; a file's page is shared until somebody writes; and a page that fork shared is copied by whoever writes first.
  */
@@ -117,17 +121,20 @@ static enum fault_result fault_in(struct mm *mm, ulong va, bool write, bool exec
 
 enum fault_result mm_fault(struct mm *mm, ulong va, bool write, bool exec)
 {
+	enum fault_result r;
+	bool may_fetch = false;
+
 	current->min_flt++;
-	mutex_lock(&mm->lock);
-	enum fault_result r = fault_in(mm, va, write, exec, false);
-	mutex_unlock(&mm->lock);
-	if (r != FAULT_FETCH)
-		return r;
-	/* The file system's lock comes before the address space's; meanwhile all may have changed, so look again. */
-	fs_lock();
-	mutex_lock(&mm->lock);
-	r = fault_in(mm, va, write, exec, true);
-	mutex_unlock(&mm->lock);
-	fs_unlock();
-	return r;
+	for (;;) {
+		mutex_lock(&mm->lock);
+		r = fault_in(mm, va, write, exec, may_fetch);
+		mutex_unlock(&mm->lock);
+		if (may_fetch)
+			fs_unlock();
+		if (likely(r != FAULT_FETCH))
+			return r;
+		/* The file system's lock comes before the address space's; meanwhile all may have changed, so look again. */
+		fs_lock();
+		may_fetch = true;
+	}
 }

@@ -8,22 +8,28 @@
 
 #define KMAP_WINDOWS 2
 
-void *kmap(ulong pfn, int window)
-{
 #ifdef __x86_64__
-	(void)window;
+static inline bool direct(ulong pfn) { return (void)pfn, true; }
+static void *window_onto(ulong pfn, int window) { return (void)window, pfn_to_va(pfn); }
 #else
-	if (pfn >= LOWMEM_MAX >> PAGE_SHIFT) {
-		ulong va = KMAP_BASE + (this_cpu()->cpu * KMAP_WINDOWS + window) * PAGE_SIZE;
-		change_pte(kernel_pte(va), pfn << PAGE_SHIFT | PTE_KERNEL, va, va_to_pa(kernel_pgd));
-		return (void *)va;
-	}
-#endif
-	return pfn_to_va(pfn);
+static inline bool direct(ulong pfn) { return pfn < LOWMEM_MAX >> PAGE_SHIFT; }
+static void *window_onto(ulong pfn, int window)
+{
+	ulong va = KMAP_BASE + (this_cpu()->cpu * KMAP_WINDOWS + window) * PAGE_SIZE;
+
+	change_pte(kernel_pte(va), pfn << PAGE_SHIFT | PTE_KERNEL, va, va_to_pa(kernel_pgd));
+	return (void *)va;
 }
+#endif
+
+void *kmap(ulong pfn, int window) { return direct(pfn) ? pfn_to_va(pfn) : window_onto(pfn, window); }
 
 void zero_page(ulong pfn)
 {
+	if (direct(pfn)) {
+		memset(pfn_to_va(pfn), 0, PAGE_SIZE);
+		return;
+	}
 	ulong flags = irq_save();
 	memset(kmap(pfn, 0), 0, PAGE_SIZE);
 	irq_restore(flags);

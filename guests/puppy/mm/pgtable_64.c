@@ -1,4 +1,8 @@
 /*
+ * G:100 Page tables are what a Guest's kernel thinks about most, and it may think of them as its own: they lie in its
+ * memory, in the hardware's format, and it writes to them as it would on the bare machine. That the processor never
+ * sees them is the Host's business, and the hardest part of it (H:200).
+ *
  * x86_64 page tables: four levels of 512 entries. The kernel's direct map uses 2 MB pages; its three top-level entries
  * exist before the first process does, so that all address spaces share what hangs below them.
  */
@@ -143,13 +147,27 @@ bool pgd_create(struct mm *mm)
 	return true;
 }
 
+/* The first entry from i on that is not 0, or end. Tables of tables are mostly empty, so eight at a time. */
+static ulong next_present(const ulong *table, ulong i, ulong end)
+{
+	while (i < end) {
+		const ulong *e = &table[i];
+		if (*e)
+			return i;
+		if (i % 8 || e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7])
+			i++;
+		else
+			i += 8;
+	}
+	return end;
+}
+
 static void free_table(ulong pfn, int level)
 {
 	if (level > 0) {
 		ulong *table = pfn_to_va(pfn);
-		for (ulong i = 0; i < TABLE_ENTRIES; i++)
-			if (table[i] & PTE_P)
-				free_table(pte_pfn(table[i]), level - 1);
+		for (ulong i = 0; (i = next_present(table, i, TABLE_ENTRIES)) < TABLE_ENTRIES; i++)
+			free_table(pte_pfn(table[i]), level - 1);
 	}
 	page_put(pfn);
 }
@@ -157,10 +175,8 @@ static void free_table(ulong pfn, int level)
 /* Frees the tables; what they mapped has been released before. The hypervisor hears of every top-level entry that goes. */
 void pgd_destroy(struct mm *mm)
 {
-	for (ulong i = 0; i < USER_ENTRIES; i++) {
+	for (ulong i = 0; (i = next_present(mm->pgd, i, USER_ENTRIES)) < USER_ENTRIES; i++) {
 		ulong entry = mm->pgd[i];
-		if (!(entry & PTE_P))
-			continue;
 		mm->pgd[i] = 0;
 		pv_ops.pgd_cleared(mm->pgd_pa, i);
 		free_table(pte_pfn(entry), 2);

@@ -11,7 +11,14 @@
 	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)  \
 	X(ping) X(ifconfig) X(nc) X(hostname)                                                                              \
 	X(mount) X(umount) X(sync) X(fsync) X(df) X(dd) X(cp) X(mv) X(ln) X(rmdir) X(chmod) X(truncate) X(disk_writer)  \
-	X(smp_bench) X(lock_bench) X(shootdown_bench) X(taskset) X(nproc)
+	X(smp_bench) X(lock_bench) X(shootdown_bench) X(taskset) X(nproc)  \
+	X(head) X(tail) X(grep) X(seq) X(yes) X(tee) X(time)
 
 #define DECLARE(name) int name##_main(int argc, char **argv);
 APPLETS(DECLARE)
+
+/* common.c */
+int bad_usage(const char *text);                     /* says how it is called; returns 2 */
+s64 size_of(const char *s);                          /* a number, perhaps with k or M; -1: it is none */
+int write_all(int fd, const char *buf, size_t size); /* 0, or the error */
+int become(char **argv);                             /* that program; returns, with 1, if it cannot be */

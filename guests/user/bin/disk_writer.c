@@ -40,21 +40,10 @@ static size_t contents(const char *name)
 	return n;
 }
 
-static int write_all(int fd, const char *from, size_t n)
+/* Writes a file whole, over what it has already unless `flags` say otherwise; with `durable`, until the disk has it. */
+static int write_file(const char *path, int flags, const char *bytes, size_t n, int durable)
 {
-	for (size_t done = 0; done < n;) {
-		long k = write(fd, from + done, n - done);
-		if (k < 0)
-			return k;
-		done += k;
-	}
-	return 0;
-}
-
-/* Creates a file whole; with `durable`, until the disk has it. */
-static int put(const char *path, const char *bytes, size_t n, int durable)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	int fd = open(path, O_WRONLY | flags, 0644);
 	if (fd < 0)
 		return fd;
 	int error = write_all(fd, bytes, n);
@@ -62,6 +51,11 @@ static int put(const char *path, const char *bytes, size_t n, int durable)
 		error = fsync(fd);
 	close(fd);
 	return error;
+}
+
+static int put(const char *path, const char *bytes, size_t n, int durable)
+{
+	return write_file(path, O_CREAT | O_TRUNC, bytes, n, durable);
 }
 
 static int sync_path(const char *path)
@@ -78,20 +72,49 @@ static const char *base;
 static char tag[32];
 static u32 place[KEEP]; /* which directory each is in */
 
+/* Every fourth is in a directory that was made for it, and moves with that. */
+static int has_own(u32 file) { return file % 4 == 1; }
+
+static void own_of(char *path, size_t n, u32 file, u32 directory)
+{
+	snprintf(path, n, "%s/d%u/%s-own-%u", base, directory, tag, file);
+}
+
 static void path_of(char *path, size_t n, u32 file, u32 directory)
 {
-	snprintf(path, n, "%s/d%u/%s-%u", base, directory, tag, file);
+	char own[128];
+	own_of(own, sizeof own, file, directory);
+	if (has_own(file))
+		snprintf(path, n, "%s/%s-%u", own, tag, file);
+	else
+		snprintf(path, n, "%s/d%u/%s-%u", base, directory, tag, file);
 }
 
 /* A file more, for good. */
 static int add(u32 file)
 {
-	char path[128], name[64];
+	char path[160], name[64];
 	place[file % KEEP] = file % DIRECTORIES;
+	if (has_own(file)) {
+		own_of(path, sizeof path, file, place[file % KEEP]);
+		mkdir(path, 0755);
+	}
 	path_of(path, sizeof path, file, place[file % KEEP]);
 	snprintf(name, sizeof name, "%s-%u", tag, file);
 	size_t n = contents(name);
-	int error = put(path, data, n, 1);
+	int error;
+	if (file % 5) {
+		error = put(path, data, n, 1);
+	} else {
+		/* It was longer, and then shorter, before it became what it is to be. */
+		error = put(path, data, LARGEST / 10, file % 2);
+		if (error >= 0)
+			error = truncate(path, n / 3);
+		if (error >= 0)
+			error = truncate(path, n);
+		if (error >= 0)
+			error = write_file(path, 0, data, n, 1);
+	}
 	if (error < 0)
 		return error;
 	dprintf(1, "+ %s\n", path);
@@ -100,12 +123,23 @@ static int add(u32 file)
 
 static int move(u32 file)
 {
-	char from[128], to[128];
+	char from[160], to[160], own[160], other_own[160];
 	u32 other = (place[file % KEEP] + 1) % DIRECTORIES;
 	path_of(from, sizeof from, file, place[file % KEEP]);
 	path_of(to, sizeof to, file, other);
 	dprintf(1, "> %s %s\n", from, to);
-	int error = rename(from, to);
+	int error;
+	if (has_own(file)) {
+		own_of(own, sizeof own, file, place[file % KEEP]);
+		own_of(other_own, sizeof other_own, file, other);
+		error = rename(own, other_own);
+	} else if (file % 2) {
+		error = link(from, to);
+		if (error >= 0)
+			error = unlink(from);
+	} else {
+		error = rename(from, to);
+	}
 	if (error >= 0)
 		error = sync_path(to);
 	if (error < 0)
@@ -117,10 +151,14 @@ static int move(u32 file)
 
 static int drop(u32 file)
 {
-	char path[128];
+	char path[160];
 	path_of(path, sizeof path, file, place[file % KEEP]);
 	dprintf(1, "- %s\n", path);
-	return unlink(path);
+	int error = unlink(path);
+	if (error < 0 || !has_own(file))
+		return error;
+	own_of(path, sizeof path, file, place[file % KEEP]);
+	return rmdir(path);
 }
 
 /* One name that always means one whole version. */

@@ -1,4 +1,4 @@
-/* The shell: sh_parse.c turns a line into a tree, sh_expand.c a word into fields, sh.c runs the tree. */
+/* The shell: sh.c reads lines, sh_parse.c turns one into a tree, sh_run.c runs that, sh_expand.c makes fields of words. */
 #pragma once
 #include "applets.h"
 
@@ -33,6 +33,23 @@ char **expand_all(const struct word *words, int *count);
 char *expand_one(const char *text); /* without splitting: for redirections and assignments */
 const char *variable(const char *name, size_t length); /* NULL: not set */
 void set_variable(const char *name, size_t length, const char *value);
+
+/* sh_run.c */
+int run(const struct node *n); /* $? */
+
+/* sh_builtin.c */
+typedef int builtin(int argc, char **argv);
+builtin *find_builtin(const char *name); /* NULL: it is none */
+int apply(const struct redirect *r);  /* not 0: it could not be */
+int run_builtin(builtin *f, int argc, char **argv, const struct redirect *r);
+
+/* sh_process.c */
+extern int interactive, own_group;
+int start_child(int group, int foreground); /* fork, with all that job control wants; group 0: one of its own */
+int wait_for(int pid);                      /* its status, as $? has it */
+int exit_status(int status);                /* of what wait4 says; how it died is told */
+void give_terminal(int group);
+void execute(char **argv, int argc) __attribute__((noreturn));
 
 /* sh.c: memory that lasts until the line has been run */
 void *line_alloc(size_t n);

@@ -24,17 +24,6 @@ static ulong mask_of(const char *s)
 	return mask;
 }
 
-/* As the shell looks for programs, but without its PATH: they are all in /bin. */
-static int run(char **argv)
-{
-	char path[256];
-	if (!strchr(argv[0], '/')) {
-		snprintf(path, sizeof path, "/bin/%s", argv[0]);
-		argv[0] = path;
-	}
-	return complain(argv[0], execve(argv[0], argv, environ));
-}
-
 int taskset_main(int argc, char **argv)
 {
 	if (argc >= 3 && !strcmp(argv[1], "-p")) {
@@ -55,7 +44,7 @@ int taskset_main(int argc, char **argv)
 	if (!mask)
 		return usage();
 	int error = set_affinity(0, mask);
-	return error < 0 ? complain(argv[1], error) : run(argv + 2);
+	return error < 0 ? complain(argv[1], error) : become(argv + 2);
 }
 
 int nproc_main(int argc, char **argv)
