@@ -3,7 +3,7 @@ import { chmodSync, existsSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { JOURNEY_FILE } from "../src/launcher/journey/index.ts"
-import { extractAll, stepsOf } from "../src/launcher/journey/sources.ts"
+import { journeyJson } from "../src/launcher/journey/sources.ts"
 import { buildCore } from "./build-core.ts"
 
 /**
@@ -18,4 +18,4 @@ execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "
 })
 const main = join(root, "dist/launcher/main.js")
 if (existsSync(main)) chmodSync(main, 0o755)
-writeFileSync(join(root, JOURNEY_FILE), JSON.stringify(stepsOf(extractAll(root))))
+writeFileSync(join(root, JOURNEY_FILE), journeyJson(root))

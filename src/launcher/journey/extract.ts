@@ -62,6 +62,17 @@ const isBlank = (line: string): boolean => line.trim() === ""
 const isImport = (line: string): boolean =>
   /^(?:#include|#pragma|#!|import\b|\} from )/.test(line) || /^export (?:type )?(?:\*|\{[^}]*\}) from /.test(line)
 
+/** The first line from `from` on that is neither blank nor of an import, or `stop`. */
+const endOfImports = (lines: ReadonlyArray<string>, from: number, stop: number): number => {
+  let inImport = false
+  for (let i = from; i < stop; i++) {
+    const line = lines[i]!
+    if (!isBlank(line) && !isImport(line) && !inImport) return i
+    inImport = inImport ? !/^\} from /.test(line) : /^(?:import|export)\b[^}]*\{$/.test(line) && isImport(line)
+  }
+  return stop
+}
+
 /** The comments that begin a line. */
 const commentsOf = (lines: ReadonlyArray<string>): ReadonlyArray<Comment> => {
   const comments: Array<Comment> = []
@@ -140,18 +151,13 @@ export const extract = (file: string, source: string): Extract => {
   const marked = heads.filter(({ head }) => MARK.test(head) && !END.test(head))
   const ends = heads.filter(({ head }) => END.test(head))
   const faults: Array<Fault> = []
+  const heading = endOfImports(lines, 0, lines.length)
   const steps = marked.map((comment, n): Step => {
     const [, letter = "", digits = "", rest = ""] = MARK.exec(comment.head)!
     const own = ends.find(({ head, start }) => start > comment.start && head.startsWith(`${letter}:${digits}`))
     const stop = Math.min(marked[n + 1]?.start ?? lines.length, own?.start ?? lines.length)
-    let from = comment.end
-    let inImport = false
-    while (from < stop && (isBlank(lines[from]!) || isImport(lines[from]!) || inImport)) {
-      const line = lines[from]!
-      inImport = inImport ? !/^\} from /.test(line) : /^(?:import|export)\b[^}]*\{$/.test(line) && isImport(line)
-      from++
-    }
-    const opens = comment.start === comments[0]!.start && !lines[comment.start]!.startsWith("/**")
+    const from = endOfImports(lines, comment.end, stop)
+    const opens = comment.start === heading && !lines[comment.start]!.startsWith("/**")
     const endOf = opens || from > comment.end ? endOfParagraphs : endOfCode
     let end = from >= stop ? from : own === undefined ? endOf(lines, from, stop, file.endsWith(".S")) : stop
     const whole = end

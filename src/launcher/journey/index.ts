@@ -19,8 +19,9 @@ export const JOURNEY_FILE = "dist/journey.json"
 /** This very file is a source where sources are. */
 const fromSources = import.meta.url.endsWith(".ts")
 
-const load = (files: Files["Service"]): Effect.Effect<ReadonlyArray<Step>, MissingFile> =>
-  fromSources
+/** The steps, by the sources or by what the build has found in them. */
+export const load = (files: Files["Service"], sources: boolean): Effect.Effect<ReadonlyArray<Step>, MissingFile> =>
+  sources
     ? Effect.sync(() => stepsOf(extractAll(files.own("."))))
     : Effect.flatMap(files.read(files.own(JOURNEY_FILE)), (bytes) =>
         Effect.try({
@@ -33,7 +34,7 @@ const NO_TERMINAL_COLUMNS = 100
 
 export const journey = ({ part, list }: JourneyOptions): Effect.Effect<void, MissingFile, Files> =>
   Effect.gen(function* () {
-    const steps = yield* load(yield* Files)
+    const steps = yield* load(yield* Files, fromSources)
     const { stdout, env } = process
     const columns = stdout.isTTY ? stdout.columns || NO_TERMINAL_COLUMNS : NO_TERMINAL_COLUMNS
     const paint = stdout.isTTY && (env["NO_COLOR"] ?? "") === "" ? COLOURED : PLAIN

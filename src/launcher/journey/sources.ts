@@ -29,3 +29,6 @@ export const extractAll = (root: string): ReadonlyArray<Extract> =>
 /** The whole journey, in order. */
 export const stepsOf = (extracts: ReadonlyArray<Extract>): ReadonlyArray<Step> =>
   inOrder(extracts.flatMap(({ steps }) => steps))
+
+/** What the build leaves in the package. */
+export const journeyJson = (root: string): string => JSON.stringify(stepsOf(extractAll(root)))
