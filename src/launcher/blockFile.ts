@@ -24,6 +24,8 @@ export class FileDisk implements BlockBackend {
   private readonly descriptor: number
   private readonly note: (line: string) => void
   private noted = false
+  /** A flush has failed. The system may have dropped what it could not write, and would call the next flush a success. */
+  private lost = false
 
   /** @param note told once, with a line, of the first request that the file could not answer. */
   constructor(file: string, descriptor: number, sectors: number, readOnly: boolean, note: (line: string) => void) {
@@ -55,9 +57,12 @@ export class FileDisk implements BlockBackend {
   }
 
   flush(): boolean {
-    return this.attempt("flushed", -1, () => {
+    if (this.lost) return false
+    const done = this.attempt("flushed", -1, () => {
       if (!this.readOnly) fdatasyncSync(this.descriptor)
     })
+    this.lost = !done
+    return done
   }
 
   private attempt(what: string, sector: number, work: () => void): boolean {

@@ -24,7 +24,13 @@ describe.skipIf(missingTools.length > 0)(`ext2 when the simulator is killed (CRA
   afterAll(() => rmSync(work, { recursive: true, force: true }))
 
   /** Starts a guest that writes, and kills it some time after it has said `lines` lines. */
-  const writeAndKill = (args: ReadonlyArray<string>, tag: string, lines: number, wait: number): Promise<string> =>
+  const writeAndKill = (
+    args: ReadonlyArray<string>,
+    tag: string,
+    twice: boolean,
+    lines: number,
+    wait: number,
+  ): Promise<string> =>
     new Promise((resolve, reject) => {
       const child = start(["run", "--block", image, ...args])
       let output = ""
@@ -40,7 +46,9 @@ describe.skipIf(missingTools.length > 0)(`ext2 when the simulator is killed (CRA
       child.on("close", (status, signal) =>
         killing && signal === "SIGKILL" ? resolve(output) : reject(new Error(`ended by itself (${status}): ${output}`)),
       )
-      child.stdin!.write(`mount /dev/vda /mnt\ndisk-writer /mnt ${tag}\n`)
+      // The second one is only in the way: two processes then change the disk at once, and what one syncs the other has begun.
+      const beside = twice ? `mkdir /mnt/beside\ndisk-writer /mnt/beside b${tag} > /dev/null & ` : ""
+      child.stdin!.write(`mount /dev/vda /mnt\n${beside}disk-writer /mnt ${tag}\n`)
     })
 
   it.each(Array.from({ length: rounds }, (_, n) => n))("round %i", { timeout: 120_000 }, async (round) => {
@@ -49,9 +57,12 @@ describe.skipIf(missingTools.length > 0)(`ext2 when the simulator is killed (CRA
       quietly("mke2fs", "-q", "-t", "ext2", "-b", (round / ROUNDS_PER_DISK) % 2 === 0 ? "1024" : "4096", image, "48M")
       promises = new Promises()
     }
-    const args = ["--arch", round % 2 === 0 ? "x86_64" : "i386", ...(below(3) === 0 ? ["--native"] : [])]
+    const arch = round % 2 === 0 ? "x86_64" : "i386"
+    const native = below(3) === 0
+    const smp = (arch === "x86_64" || native) && below(3) !== 0
+    const args = ["--arch", arch, ...(native ? ["--native"] : []), ...(smp ? ["--smp", "2"] : [])]
     const tag = `r${round}`
-    promises.read(tag, await writeAndKill(args, tag, 1 + below(300), below(60)))
+    promises.read(tag, await writeAndKill(args, tag, below(2) === 0, 1 + below(300), below(60)))
 
     expect(promises.files.size).toBeGreaterThan(0)
     expectKept(image, promises, work, `after ${args.join(" ")}`)

@@ -43,7 +43,8 @@ const KEEP = 24
 
 /** The lines that the guest says, in this order and without end. */
 function* script(tag: string): Generator<string> {
-  const path = (file: number, moved: number) => `/mnt/d${(file + moved) % DIRECTORIES}/${tag}-${file}`
+  const own = (file: number) => (file % 4 === 1 ? `${tag}-own-${file}/` : "")
+  const path = (file: number, moved: number) => `/mnt/d${(file + moved) % DIRECTORIES}/${own(file)}${tag}-${file}`
   const moves = (file: number) => (file % 3 === 0 ? 1 : 0)
   for (let n = 0; ; n++) {
     if (n >= KEEP) yield `- ${path(n - KEEP, moves(n - KEEP))}`
