@@ -142,7 +142,13 @@ export const translate = (
   return r.set(s.hostFrame(w.gfn) < 0 ? MMIO : FIXED, 0, w.gfn * 4096 + offset)
 }
 
-/** See VcpuMmu.pageFault. */
+/**
+ * H:245 The whole of it, seen from above. A page fault has one of five causes, and this is where they part: the shadow
+ * did not know; the Guest's own tables forbid it; there is no memory there, so it is a device; it is a store to a page
+ * table; the Guest has gone mad.
+ *
+ * See VcpuMmu.pageFault.
+ */
 export const pageFault = (
   s: ShadowState,
   v: VcpuState,

@@ -44,8 +44,11 @@ const resync = (s: ShadowState, sp: number): void => {
 }
 
 /**
- * Brings all unsync pages in sync. Protection comes first for all of them, and reaches all TLBs before the first entry is
- * read: a store by another processor is then either seen or faults.
+ * H:285 Brings all unsync pages in sync. Protection comes first for all of them, and reaches all TLBs before the first
+ * entry is read: a store by another processor is then either seen or faults.
+ *
+ * Take the pen away first, wait until no processor holds one any more, and only then read what was written. The other
+ * order looks just as good, and now and then loses a store.
  */
 export const syncAll = (s: ShadowState): void => {
   const count = s.unsyncCount

@@ -36,8 +36,8 @@ vectors:
         .balign 16
 /*
  * S:030 Here is the whole change that the proposal makes to a Host: after SWAPGS has fetched the PDA, one comparison. On
- * a Host without Guests the answer is always the same and costs next to nothing, which a test counts; only while one of
- * its own virtual CPUs runs on this very processor does the module come into it.
+ * a Host without Guests the answer is always the same and costs next to nothing; only while a virtual CPU runs on this
+ * very processor does its module come into it.
  */
 common_vector:
         andq    $0xff, (%rsp)     /* the vector, without its sign */

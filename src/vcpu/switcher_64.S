@@ -1,6 +1,6 @@
 /*
- * S:100 At last. Read it slowly; it is sixty instructions, and it does to a whole computer what a function call does to a
- * function.
+ * S:100 At last. Read it slowly; it is some forty instructions, and it does to a whole computer what a function call
+ * does to a function.
  *
  * The Switcher: where worlds change. On i386 it lived at 0xFFC00000, behind the segment limits. x86_64 has no limits, so
  * this is Rusty's answer to the question how a guest is kept away from it: its text is mapped read-only, what it

@@ -32,7 +32,7 @@ import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt
 
 /*
  * H:040 Each processor's own furniture: which table of gates, which stack to take when something happens, where SYSCALL
- * goes. Set up once at boot, and then nobody touches it. Nearly nobody (S:090).
+ * goes. Set up once at boot, and then nobody touches it. Nearly nobody (S:100).
  *
  * What each processor of the x86_64 host has for itself (GDT, IDT, TSS, PDA, IST stacks), and the state in which the
  * host's boot code would have left it: long mode, its tables, its MSRs.

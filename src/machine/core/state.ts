@@ -57,7 +57,7 @@ export const META_VERSION_STEP = 2;
  * P:040 A processor is very little: sixteen numbers to work with (these; RSP among them is the stack's pointer), RIP,
  * which says where the next instruction is, EFLAGS, which remembers how the last comparison went and whether interrupts
  * may come, and a drawer of control registers for the operating system. Whoever can save and load all that can stop one
- * program and go on with another. Remember the thought: the Switcher (S:090) is nothing else. In this file they are
+ * program and go on with another. Remember the thought: the Switcher (S:100) is nothing else. In this file they are
  * offsets.
  *
  * u64 x 16: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, in encoding order.

@@ -30,7 +30,7 @@ const FLAG_RF = 0x10000
 const FLAG_AC = 0x40000
 /**
  * M:040 The flags are less innocent than they look. With IOPL 3 you could turn off interrupts for good, and the Host
- * would never get its processor back; with NT set an IRET would follow a link of the TSS.
+ * would never get its processor back; with NT set, IRET is no return any more.
  *
  * What a guest may set itself: CF PF AF ZF SF TF DF OF AC ID. IOPL, NT, VM, VIF and VIP are the host's to decide.
  */

@@ -180,7 +180,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   }
 
   /**
-   * M:050 A famous one; it has worked against nearly everybody who runs x86_64, at one time or another. Return to an
+   * M:050 A famous one: by way of SYSRET it worked against several systems at once in 2012 (CVE-2012-0217). Return to an
    * address that is no address, and the fault comes in the wrong ring.
    *
    * IRETQ to a non-canonical address would fault in ring 0, with the guest's registers in place: the trap that x86_64
