@@ -39,6 +39,9 @@ export type Driven = "asked" | "idle" | "slice" | "handed" | "debug"
 /** Time within which a task that has nothing to do gives up the processor. */
 const SWITCH_AWAY = 1000
 
+/** Milliseconds for which a thread that only waits leaves its core to others. */
+const BREATH_MS = 0.1
+
 /** Length of the scheduler's tick: 100 Hz. */
 export const TICK = 10_000_000
 
@@ -82,6 +85,10 @@ export class HostKernel {
   cpu: HostCpu
   /** Set by whoever wants `drive` to return to the launcher after the current gate. */
   asked = false
+  /** Threads that the computer runs at once; for hosts whose tasks have threads. */
+  cores = Infinity
+  /** What no thread ever changes. */
+  private readonly nothing = new Int32Array(new SharedArrayBuffer(4))
   private switched = false
   private readonly exits: GuestExits
   /** A gate is being served, on `cpu`. */
@@ -187,9 +194,14 @@ export class HostKernel {
     this.requestReschedule(this.cpu.index)
   }
 
-  /** The current task only waits for another: whoever wants its processor has it from the end of the gate on. */
+  /**
+   * The current task only waits for another: whoever wants its processor has it from the end of the gate on. If nobody does, the
+   * other one may be on a processor whose thread waits for one of the computer's cores, so this thread leaves it its own.
+   */
   yieldCurrent(): void {
-    if (this.scheduler.contended(this.cpu.index)) this.needResched()
+    const { scheduler } = this
+    if (scheduler.contended(this.cpu.index)) this.needResched()
+    else if (scheduler.threaded && scheduler.driving > this.cores) Atomics.wait(this.nothing, 0, 0, BREATH_MS)
   }
 
   /** The current task is over: it runs to the end of its gate and never again. */

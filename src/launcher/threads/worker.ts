@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { parentPort, workerData } from "node:worker_threads"
 import { TaskThread } from "../../host/taskThread.ts"
 import { EventLog } from "../../host/index.ts"
@@ -23,6 +24,8 @@ const host = await bootHost(choice, {
   share,
   log: new EventLog(new Set(log), (line) => say({ kind: "log", line })),
 })
+
+host.kernel.cores = availableParallelism()
 
 /** Takes what the virtual CPU has for the launcher there, and waits for the answer. */
 const asked = (): void => {
