@@ -56,7 +56,10 @@
 	.endm
 
 	.text
-/* One stub of 16 bytes for each vector below 64: error code (0 where the processor has none), vector, common part. */
+/*
+ * G:123 The doors: whoever stands before one has already pushed where it came from. One stub of 16 bytes for each
+ * vector below 64: error code (0 where the processor has none), vector, common part.
+ */
 	.balign	16
 	.globl	trap_stubs
 trap_stubs:
@@ -98,7 +101,12 @@ native_iret:
 	addq	$8, %rsp
 	iretq
 
-/* SYSCALL, native: interrupts off by SFMASK, no stack yet, %rcx = return address, %r11 = flags. */
+/*
+ * G:127 This is what a system call costs on the bare machine. Mind the careful end: a kernel that returns by SYSRET
+ * without looking has given ring 0 away (M:050).
+ *
+ * SYSCALL, native: interrupts off by SFMASK, no stack yet, %rcx = return address, %r11 = flags.
+ */
 	.balign	16
 	.globl	native_syscall_entry
 native_syscall_entry:

@@ -53,7 +53,8 @@ const MARK = new RegExp(`^([${LETTERS}]):(\\d{3})(?: (.*))?$`)
 const END = new RegExp(`^([${LETTERS}]):(\\d{3}) ends\\.$`)
 /** What only a slip of a mark looks like, at the start of a comment. */
 const SLIP = new RegExp(
-  `^(?:[A-Za-z]\\s?[:;]\\s?\\d+|[${LETTERS}]\\d{3}\\b|\\[?(?:${PARTS.map((p) => p.name).join("|")}) \\d+)`,
+  `^(?:[A-Z] ?[:;] ?\\d{3,4}\\b|[A-Z]:\\d\\d\\b|[${LETTERS.toLowerCase()}]:\\d{3}\\b|[${LETTERS}]\\d{3}\\b|` +
+    `\\[?(?:${PARTS.map(({ name }) => name).join("|")}) \\d{3}\\b)`,
 )
 const REFERENCE = /(?<![\w:])[A-Z]:\d{2,4}(?!\w)/g
 

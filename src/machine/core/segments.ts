@@ -336,7 +336,7 @@ function loadChecked(seg: u32, selector: u32): void {
  * P:080 Who may do what? A processor is always in one of four rings: 0 may do everything, 3 is for ordinary programs, 1
  * and 2 nobody has loved since OS/2. The ring belongs to the code segment; a segment is a range of addresses with
  * rights, described in a table that the kernel keeps. On i386 segments have limits, and an access beyond one is
- * refused: with nothing but that, lguest protected itself. On x86_64 the limits were dropped, and the argument of 2007
+ * refused: with that above all, lguest protected itself. On x86_64 the limits were dropped, and the argument of 2007
  * began.
  *
  * The linear address of `size` bytes at seg:offset after the checks of the mode: segment limit and type, #GP(0) or for
