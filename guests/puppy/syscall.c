@@ -12,31 +12,36 @@
 extern const struct syscall syscall_table[];
 extern const ulong syscall_count;
 
-static inline long make_call(const struct syscall *call, struct pt_regs *regs)
+static inline long make_call(syscall_fn fn, struct pt_regs *regs)
 {
 #ifdef __x86_64__
-	return call->fn(regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
+	return fn(regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
 #else
-	return call->fn(regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
+	return fn(regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp);
 #endif
+}
+
+static __attribute__((noinline)) long fs_call(ulong nr, struct pt_regs *regs)
+{
+	syscall_fn fn = nr < syscall_count ? syscall_table[nr].fs : NULL;
+
+	if (!fn) {
+		pr_debug("%s[%d]: no system call %lu\n", current->comm, current->pid, nr);
+		return (long)(regs->ax = (ulong)-ENOSYS);
+	}
+	fs_lock();
+	regs->ax = make_call(fn, regs);
+	fs_unlock();
+	return regs->ax;
 }
 
 __attribute__((used)) long do_syscall(struct pt_regs *regs)
 {
 	ulong nr = regs->orig_ax;
 
-	if (unlikely(nr >= syscall_count || !syscall_table[nr].fn)) {
-		pr_debug("%s[%d]: no system call %lu\n", current->comm, current->pid, nr);
-		regs->ax = -ENOSYS;
-		return -ENOSYS;
-	}
-	const struct syscall *call = &syscall_table[nr];
-	if (!call->fs)
-		return regs->ax = make_call(call, regs);
-	fs_lock();
-	regs->ax = make_call(call, regs);
-	fs_unlock();
-	return regs->ax;
+	if (nr >= syscall_count || !syscall_table[nr].fn)
+		return fs_call(nr, regs);
+	return regs->ax = make_call(syscall_table[nr].fn, regs);
 }
 
 /* ---- Processes ---- */

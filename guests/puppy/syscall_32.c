@@ -24,8 +24,8 @@ long sys_access(), sys_bind(), sys_brk(), sys_chdir(), sys_chmod(), sys_chown(),
 	sys_umount(), sys_umount2(), sys_uname(), sys_unlink(), sys_unlinkat(), sys_utime(), sys_utimensat(),
 	sys_utimes(), sys_wait4(), sys_waitpid(), sys_write(), sys_writev(), sys_zero();
 
-#define CALL(name) { (syscall_fn)(void (*)(void))sys_##name, false }
-#define FS(name) { (syscall_fn)(void (*)(void))sys_##name, true } /* under the file system's lock */
+#define CALL(name) { (syscall_fn)(void (*)(void))sys_##name, NULL }
+#define FS(name) { NULL, (syscall_fn)(void (*)(void))sys_##name } /* under the file system's lock */
 
 const struct syscall syscall_table[] = {
 	[1] = CALL(exit),

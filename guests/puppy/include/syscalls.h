@@ -5,6 +5,6 @@
 typedef long (*syscall_fn)(ulong, ulong, ulong, ulong, ulong, ulong);
 
 struct syscall {
-	syscall_fn fn; /* NULL: there is none */
-	bool fs;       /* names, inodes, contents of files: runs under fs_lock */
+	syscall_fn fn;
+	syscall_fn fs; /* instead: names, inodes, contents of files, which runs under fs_lock. Neither: there is none */
 };
