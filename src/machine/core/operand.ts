@@ -238,8 +238,7 @@ export function leaveIfStale(ip: usize): void {
   store<u32>(cpu, 0, CODE_WRITTEN);
   const header = ip - (<usize>load<u8>(ip, R.R_POSITION) + 1) * R.RECORD_SIZE;
   const stale = load<u32>(load<u32>(header, R.BLOCK_META)) != load<u32>(header, R.BLOCK_VERSION);
-  if (stale || (written & 2) != 0)
-    store<u16>(ip + R.RECORD_SIZE, <u16>H_RESYNC, R.R_HANDLER);
+  if (stale || (written & 2) != 0) store<u16>(ip + R.RECORD_SIZE, <u16>H_RESYNC, R.R_HANDLER);
 }
 
 /** r/m operands of handlers that are not worth a record for each form. */
