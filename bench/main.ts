@@ -107,7 +107,7 @@ const main = async (): Promise<void> => {
       for (const rate of await guestRates(arch, wanted))
         add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
       if (arch === "x86_64")
-        for (const rate of await smpRates(wanted)) add({ name: rate.name, arch, unit: rate.unit, value: rate.rate })
+        await smpRates(wanted, (rate) => add({ name: rate.name, arch, unit: rate.unit, value: rate.rate }))
       if (wanted("trace")) add({ name: "trace", arch, unit: "x without --trace", value: await traceCost(arch) })
       if (!wanted("prompt")) continue
       const prompt = await timeToPrompt(arch)

@@ -11,7 +11,6 @@ import { partColor, plainColor, runColor, runDash } from "./style.ts"
 type Runs = ReadonlyArray<Run>
 
 const headOf = (runs: Runs): ReadonlyArray<Cell> => runs.map(({ name }, i) => html`${swatch(runColor(i))}${name}`)
-const perRun = (runs: Runs, value: (run: Run) => number) => runs.map(value)
 
 const asText = ({ time }: Metric, n: number | undefined): string =>
   n === undefined ? "–" : time === true ? duration(n) : whole(n)
