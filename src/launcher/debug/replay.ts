@@ -6,7 +6,7 @@ import { type Arrival, DebugTarget } from "./target.ts"
 
 /*
  * Execution backwards, by execution forwards: a new machine is run from power-on, with everything that came from outside coming
- * again when it came, up to a moment before. A moment of the past is named by what the processors' clocks add up to (target.ts).
+ * again when it came, up to a moment before. A moment of the past is named by what the processors have executed (target.ts).
  */
 
 /** The past did not repeat itself, or it is not wanted any more. */

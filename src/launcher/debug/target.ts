@@ -58,11 +58,12 @@ export class DebugTarget {
   }
 
   /**
-   * Names a stop: the processors' times, added up. With every instruction and every fault of any of them it grows, so that no two
-   * stops of a run have the same.
+   * Names a stop: what the processors have executed, added up. With every instruction and every fault of any of them it grows, so
+   * that no two stops of a run have the same. (Their times do so too, but in leaps: that of a processor which waits
+   * follows the others only when their turns are over.)
    */
   get moment(): number {
-    return this.guest.processors.reduce((sum, processor) => sum + processor.now, 0)
+    return this.guest.processors.reduce((sum, processor) => sum + processor.instructions, 0)
   }
 
   // ------------------------------------------------------------------------------------------------------ registers
