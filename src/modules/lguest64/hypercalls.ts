@@ -299,7 +299,7 @@ const high = (frame: Uint32Array, field: Field): number => frame[(field.offset >
 const iret = (v: VirtualCpu64): void => {
   const { registers: r } = v
   const frame = v.iretFrame
-  v.readFrame(r.rspLo, r.rspHi, frame)
+  v.memory.readFrame(r.rspLo, r.rspHi, frame)
   const cs = low(frame, FRAME.cs)
   if (cs !== GUEST_KERNEL_CS && cs !== GUEST_USER_CS) kill(`IRET to selector 0x${cs.toString(16)}`)
   const flags = low(frame, FRAME.rflags)

@@ -1,6 +1,5 @@
-import { EMULATE, FIXED, type FaultResult, GUEST_FAULT, KILL, MMIO, PF_WRITE, type VcpuMmu } from "../../mmu4/index.ts"
+import { type FaultResult, KILL, type VcpuMmu } from "../../mmu4/index.ts"
 import { RDI } from "../../machine/processor.ts"
-import { CR2 } from "../../machine/core/state.ts"
 import type { Death, Pending } from "../../host/devLguest.ts"
 import type { Task, VcpuRunner } from "../../host/task.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
@@ -17,32 +16,24 @@ import {
   IRQ_TIMER,
   LGUEST_SHARED,
 } from "../../paravirt_ops/lguest64.ts"
-import { EventFrames, type GuestSpace } from "../../syscall/frames.ts"
-import { hexOf, isCanonical, vpnOf } from "../../syscall/address.ts"
-import { GuestRegisters, SYSCALL_EVENT, VCPU_STATE } from "../../vcpu/index.ts"
+import { EventFrames } from "../../syscall/frames.ts"
+import { isCanonical } from "../../syscall/address.ts"
+import { GuestRegisters, VCPU_STATE } from "../../vcpu/index.ts"
 import { GuestKill, kill } from "../death.ts"
 import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
+import { KernelMemory } from "./kernelMemory.ts"
 import { VcpuWords } from "./vcpuWords.ts"
-import { HypercallArguments, hypercall, runAsynchronous } from "./hypercalls.ts"
+import { handleEvent, reflectTrap } from "./events.ts"
+import { HypercallArguments, runAsynchronous } from "./hypercalls.ts"
 import * as observe from "./observe.ts"
-import { isEscape, isPortAccess, softwareInterrupt } from "./instruction.ts"
-import { deliver, deliverInterrupts, reflectSystemCall, sanitizedFlags, waiting } from "./interrupts.ts"
+import { deliver, deliverInterrupts, sanitizedFlags, waiting } from "./interrupts.ts"
 import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
 
 const S = LGUEST_SHARED.fields
 const STATE = VCPU_STATE.fields
 
-const DEBUG = 1
-const BREAKPOINT = 3
-const OVERFLOW = 4
-const INVALID_OPCODE = 6
-const DEVICE_NOT_AVAILABLE = 7
 const GENERAL_PROTECTION = 13
-const PAGE_FAULT = 14
-/** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
-const HAS_ERROR = 0x227d00
-const FIRST_HARDWARE_VECTOR = 32
 /** RDTSC counts simulated nanoseconds. */
 const TSC_KHZ = 1_000_000
 const ABI_VERSION = 1
@@ -57,11 +48,12 @@ interface Halves {
  * One virtual CPU of an lguest64 guest: what the module does at the two gates of its task. `prepare` makes the state page
  * fit to be entered; `event` looks at what it says afterwards. In between, machine code runs.
  */
-export class VirtualCpu64 implements VcpuRunner, GuestSpace {
+export class VirtualCpu64 implements VcpuRunner {
   readonly guest: Guest64
   readonly host: HostX86_64
   readonly task: Task
   readonly registers: GuestRegisters
+  readonly memory: KernelMemory
   readonly frames: EventFrames
   readonly args = new HypercallArguments()
   /** Scratch for hypercall IRET. */
@@ -86,7 +78,8 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     this.mmu = guest.shadow.vcpus[index]!
     this.words = new VcpuWords(heap)
     this.registers = new GuestRegisters(ram, pages.state)
-    this.frames = new EventFrames(ram, this)
+    this.memory = new KernelMemory(ram, guest.base, guest.shadow, this.mmu)
+    this.frames = new EventFrames(ram, this.memory)
     this.guarded = new GuardedWrite(this)
     this.task = task
     host.setRunner(task, this)
@@ -197,39 +190,10 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     kernel.statistics.worldSwitches++
     kernel.statistics.vcpuTaken++
     try {
-      this.handle(this.registers.vector)
+      handleEvent(this, this.registers.vector)
     } catch (e) {
       this.die(e)
     }
-  }
-
-  /**
-   * H:120 On the way out: something has happened in the Guest, and the state page says what. A hardware interrupt was
-   * the Host's own and has been served. A SYSCALL is the Guest's, one way or the other. Any exception is either a
-   * matter for the shadows, or a device, or the Guest's own, which then gets to see it as if we had never been there.
-   */
-  private handle(vector: number): void {
-    const { kernel } = this.host
-    if (kernel.observed) observe.leave(this, vector)
-    // Interrupts were handled by the host's own handler already.
-    if (vector >= FIRST_HARDWARE_VECTOR && vector !== SYSCALL_EVENT) return
-    // Whatever else the instruction ran into, the page that was opened for it is closed first.
-    const torn = this.guarded.active
-    if (torn && !this.guarded.end() && vector === DEBUG) return
-    if (vector === SYSCALL_EVENT) {
-      this.systemCall()
-      return
-    }
-    kernel.statistics.guestTraps[vector]!++
-    if (kernel.observed) observe.trap(this, vector)
-    if (vector === PAGE_FAULT) this.pageFault(torn)
-    else if (vector === GENERAL_PROTECTION) this.generalProtection()
-    else if ((vector === BREAKPOINT || vector === OVERFLOW) && this.userView && !this.guest.idt.isUser(vector))
-      this.refuseSoftware(vector)
-    // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.
-    else if (vector === INVALID_OPCODE && this.words.taskSwitched && isEscape(this.instruction()))
-      this.reflectTrap(DEVICE_NOT_AVAILABLE, 0)
-    else this.reflectTrap(vector, this.registers.error)
   }
 
   private die(e: unknown): void {
@@ -250,93 +214,6 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
       kernel.trace.pending(pending.kind, pending.kind === "io" ? pending.address : 0)
   }
 
-  // -------------------------------------------------------------------------------------------------- the events
-  /**
-   * H:130 The question of the proposal: hypercall, or a system call of a process of the guest?
-   *
-   * Both come by the same instruction at the same ring. We do not look where RIP is, nor at any selector, for a process
-   * could have arranged those: it is our own record of the view that decides, and then the flag, which is on a page
-   * that the user's view does not have.
-   */
-  private systemCall(): void {
-    const isHypercall = !this.userView && (this.sharedPa < 0 || this.shared(S.hypercallFlag.offset) !== 0)
-    if (isHypercall) {
-      if (this.sharedPa >= 0) this.setShared(S.hypercallFlag.offset, 0)
-      hypercall(this)
-    } else reflectSystemCall(this)
-  }
-
-  private reflectTrap(vector: number, error: number): void {
-    this.host.kernel.statistics.reflectedTraps++
-    deliver(this, vector, ((HAS_ERROR >>> vector) & 1) !== 0, error)
-  }
-
-  /** `torn`: the instruction that faulted was being let through a guarded write, which has been closed. */
-  private pageFault(torn: boolean): void {
-    const { kernel } = this.host
-    const { processor } = kernel
-    const lo = processor.word(CR2)
-    const hi = processor.word(CR2 + 4)
-    const { error } = this.registers
-    const result = this.mmu.pageFault(vpnOf(lo, hi), lo & 0xfff, error, this.userView)
-    if (kernel.observed) observe.fault(this, result.kind, error, lo, hi)
-    switch (result.kind) {
-      case FIXED:
-        return
-      case GUEST_FAULT:
-        if (this.sharedPa >= 0) {
-          this.setShared(S.cr2.offset, lo)
-          this.setShared(S.cr2.offset + 4, hi)
-        }
-        this.reflectTrap(PAGE_FAULT, result.error)
-        return
-      case MMIO:
-        if (this.userView) kill(`a process reached guest-physical 0x${result.gpa.toString(16)}, which is no memory`)
-        this.forward(PAGE_FAULT, result.gpa)
-        return
-      case EMULATE:
-        this.guarded.begin(vpnOf(lo, hi), torn)
-        return
-      case KILL:
-        kill(result.reason)
-    }
-  }
-
-  private generalProtection(): void {
-    const { error } = this.registers
-    // INT n through one of the host's gates: the error code names the vector (SDM vol. 3, 6.13).
-    const vector = error >>> 3
-    if ((error & 2) !== 0 && this.guest.idt.present(vector) && (!this.userView || this.guest.idt.isUser(vector))) {
-      const length = softwareInterrupt(this.instruction(), vector)
-      if (length > 0) {
-        this.advance(length)
-        this.reflectTrap(vector, 0)
-        return
-      }
-    }
-    if (!this.userView && error === 0 && isPortAccess(this.instruction())) this.forward(GENERAL_PROTECTION, 0)
-    else this.reflectTrap(GENERAL_PROTECTION, error)
-  }
-
-  /**
-   * M:070 Be a process now, and attack not the Host but your own kernel, by making it believe that the hardware has
-   * said something. A hypervisor that lets this through has broken its Guest's security without losing a byte of its
-   * own.
-   *
-   * INT3 and INTO get through the host's gates from anywhere; the guest's gate says that its processes may not: #GP at
-   * the instruction, as by the hardware. As INT n it has two bytes, the second of which is the vector.
-   */
-  private refuseSoftware(vector: number): void {
-    this.retreat(1)
-    if (this.instruction()[0] === vector) this.retreat(1)
-    this.reflectTrap(GENERAL_PROTECTION, (vector << 3) | 2)
-  }
-
-  private forward(trap: 13 | 14, address: number): void {
-    this.host.kernel.statistics.forwarded++
-    this.leave({ kind: "io", trap, address, instruction: this.instruction(), bits: 64 })
-  }
-
   // ------------------------------------------------------------------------------------------- the launcher's side
   /** Raises a virtual interrupt. */
   interrupt(irq: number): void {
@@ -352,7 +229,7 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
   injectTrap(vector: number, error: number): void {
     this.pending = undefined
     try {
-      this.reflectTrap(vector, error)
+      reflectTrap(this, vector, error)
     } catch (e) {
       this.die(e)
     }
@@ -432,51 +309,17 @@ export class VirtualCpu64 implements VcpuRunner, GuestSpace {
     this.setView(this.userView)
   }
 
-  // ------------------------------------------------------------------------------------------------ guest memory
-  kernelPage(vpn: number, write: boolean): number {
-    const result = this.mmu.translate(vpn, 0, write ? PF_WRITE : 0, false)
-    return result.kind === FIXED ? this.guest.base + result.gpa : -1
-  }
-
-  wrote(pa: number, bytes: number): void {
-    this.guest.shadow.memoryWritten(pa - this.guest.base, bytes)
-  }
-
   /** The result of a call to the MMU that may find the guest's tables impossible. */
   checked(result: FaultResult): void {
     if (result.kind === KILL) kill(result.reason)
   }
 
-  /** Reads a frame in the guest kernel's memory, which must be mapped; no 32 bits of it may lie across two pages. */
-  readFrame(lo: number, hi: number, into: Uint32Array): void {
-    const { ram } = this
-    let page = -1
-    for (let i = 0; i < into.length; i++) {
-      if (i === 0 || (lo & 0xfff) === 0) page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
-      if (page < 0 || (lo & 0xfff) > 0xffc) kill(`a frame at ${hexOf(lo, hi)}, which is not mapped whole`)
-      into[i] = ram.read32(page + (lo & 0xfff))
-      lo = (lo + 4) >>> 0
-      if (lo < 4) hi = (hi + 1) >>> 0
-    }
-  }
-
   /** Up to 15 bytes at the instruction pointer, fewer where the next page is not mapped. */
   instruction(): Uint8Array {
-    const { ram } = this
-    const bytes = new Uint8Array(15)
-    let { ripLo: lo, ripHi: hi } = this.registers
-    let page = -1
-    for (let i = 0; i < bytes.length; i++) {
-      if (i === 0 || (lo & 0xfff) === 0) page = isCanonical(hi) ? this.kernelPage(vpnOf(lo, hi), false) : -1
-      if (page < 0) return bytes.subarray(0, i)
-      bytes[i] = ram.read8(page + (lo & 0xfff))
-      lo = (lo + 1) >>> 0
-      if (lo === 0) hi = (hi + 1) >>> 0
-    }
-    return bytes
+    return this.memory.instruction(this.registers)
   }
 
-  private retreat(length: number): void {
+  retreat(length: number): void {
     const { registers: r } = this
     const lo = r.ripLo - length
     r.setRip(lo >>> 0, (r.ripHi - (lo < 0 ? 1 : 0)) >>> 0)
