@@ -23,6 +23,9 @@
 #define LHCALL_VCPU_UP                           0x25
 #define LHCALL_SEND_IPI                          0x26
 #define LHCALL_YIELD                             0x27
+#define LHCALL_IRQ_FLAGS                         0x28
+#define LHCALL_IRQ_DISABLE                       0x29
+#define LHCALL_IRQ_ENABLE                        0x2a
 #define LGUEST_SHUTDOWN_POWEROFF                 0x1
 #define LGUEST_SHUTDOWN_RESTART                  0x2
 #define LGUEST_BASE_FS                           0x0
@@ -32,6 +35,31 @@
 #define GUEST_KERNEL_DS                          0x5b
 #define GUEST_USER_CS                            0x6b
 #define GUEST_USER_DS                            0x63
+#define GUEST_RING1_CS                           0x71
+#define GUEST_RING1_DS                           0x79
+#define LGUEST_DESIGN_HYPERCALL_SHIFT            0x0
+#define LGUEST_DESIGN_FLAG_SHIFT                 0x4
+#define LGUEST_DESIGN_FIELD_MASK                 0xf
+#define LGUEST_DESIGN_NATIVE_SELECTORS           0x100
+#define LGUEST_DESIGN_RING_1                     0x200
+#define LGUEST_DESIGN_MACHINE_FRAMES             0x400
+#define LGUEST_DESIGN_SLOT_SHIFT                 0x10
+#define LGUEST_DESIGN_SLOT_MASK                  0x1ff
+#define LGUEST_HYPERCALL_SYSCALL                 0x0
+#define LGUEST_HYPERCALL_INTERRUPT               0x1
+#define LGUEST_HYPERCALL_CALL_PAGE               0x2
+#define LGUEST_FLAG_SHARED_WORD                  0x0
+#define LGUEST_FLAG_HYPERCALL                    0x1
+#define LGUEST_FLAG_PVI                          0x2
+#define LGUEST_FLAG_ROM                          0x3
+#define LGUEST_HYPERCALL_VECTOR                  0x1f
+#define LGUEST_CALL_PAGE_OFFSET                  0x80000
+#define LGUEST_CALL_STRIDE                       0x40
+#define LGUEST_CALL_HYPERCALL                    0x0
+#define LGUEST_CALL_SAVE_FLAGS                   0x1
+#define LGUEST_CALL_RESTORE_FLAGS                0x2
+#define LGUEST_CALL_IRQ_DISABLE                  0x3
+#define LGUEST_CALL_IRQ_ENABLE                   0x4
 #define LGUEST_FIRST_EXTERNAL_VECTOR             0x20
 #define LGUEST_IRQS                              0x20
 #define LGUEST_IRQ_TIMER                         0x0
@@ -61,6 +89,11 @@
 #define LGS_HCALL_STATUS                         0x80 /* u8[64]: 0xff free or done, 0 pending */
 #define LGS_HCALLS                               0x100 /* u64[384]: 64 x { number, arg0..arg4 } */
 #define LGS_SIZE                                 0x1000
+
+/* the virtual CPU that the call page's code keeps */
+#define LGV_IRQ_ENABLED                          0x0 /* u32: bit 9 as in EFLAGS: virtual interrupts may be delivered */
+#define LGV_IRQ_PENDING                          0x4 /* u32: host sets 1 when an interrupt waits for irqEnabled */
+#define LGV_SIZE                                 0x1000
 
 /* registers of the interrupted guest user */
 #define LGR_R15                                  0x0 /* u64: %r15 */

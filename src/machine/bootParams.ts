@@ -54,6 +54,8 @@ export interface BootInfo {
   readonly initrdAddress: number
   readonly initrdBytes: number
   readonly subarch: number
+  /** hardware_subarch_data, its halves; default 0. */
+  readonly subarchData?: { readonly lo: number; readonly hi: number } | undefined
 }
 
 const memoryMap = ({ memoryBytes, reserved }: BootInfo): ReadonlyArray<Range & { readonly type: number }> =>
@@ -82,6 +84,8 @@ export const bootParams = (info: BootInfo): Uint8Array => {
   view.setUint32(f.cmdLinePtr.offset, info.cmdlineAddress, true)
   view.setUint32(f.kernelAlignment.offset, KERNEL_ALIGNMENT, true)
   view.setUint32(f.hardwareSubarch.offset, info.subarch, true)
+  view.setUint32(f.hardwareSubarchData.offset, info.subarchData?.lo ?? 0, true)
+  view.setUint32(f.hardwareSubarchData.offset + 4, info.subarchData?.hi ?? 0, true)
   map.forEach(({ begin, end, type }, i) => {
     const entry = f.e820Table.offset + i * f.e820Table.width
     view.setUint32(entry, begin, true)

@@ -33,6 +33,7 @@ export interface LoadRequest {
   readonly cmdline: string
   readonly initrd: Uint8Array | undefined
   readonly subarch: BootInfo["subarch"]
+  readonly subarchData?: BootInfo["subarchData"]
   /** Memory that is the firmware's. */
   readonly reserved?: Range | undefined
 }
@@ -53,7 +54,7 @@ const hex = (n: number) => `0x${n.toString(16)}`
 
 /** Loads, or throws a BootError and has then written some of it. Memory is zero before. */
 export const loadKernel = (request: LoadRequest): void => {
-  const { ram, base, memoryBytes, kernel, cmdline, initrd, subarch, reserved } = request
+  const { ram, base, memoryBytes, kernel, cmdline, initrd, subarch, subarchData, reserved } = request
   const initrdBytes = initrd?.length ?? 0
   // At the top of memory, page-aligned.
   const initrdAt = initrdBytes > 0 ? Math.floor((memoryBytes - initrdBytes) / 4096) * 4096 : memoryBytes
@@ -87,6 +88,7 @@ export const loadKernel = (request: LoadRequest): void => {
       initrdAddress: initrdBytes > 0 ? initrdAt : 0,
       initrdBytes,
       subarch,
+      subarchData,
     }),
   )
 }

@@ -1,3 +1,4 @@
+import type { Choices } from "../design/dimensions.ts"
 import type { LguestDevice } from "../host/devLguest.ts"
 import type { EventLog } from "../host/eventLog.ts"
 import type { HostKernel } from "../host/kernel.ts"
@@ -18,6 +19,8 @@ import type { ModuleView } from "./view.ts"
 
 /** What every thread that works on the same PC has to agree on; it may be posted to a worker. */
 export interface HostedShape {
+  /** The design that the guest is built in; default: its architecture's own. */
+  readonly design?: Choices | undefined
   /** Bytes of the guest's memory, a multiple of 4096. */
   readonly guestBytes: number
   /** Milliseconds since 1970 at simulated time 0. */
@@ -55,9 +58,10 @@ export interface Hosted {
   readonly device: LguestDevice
   /**
    * Another guest on the same host, on a part of the launcher's memory (host-physical address and bytes), with at most
-   * `shadowLimit` shadow pages.
+   * `shadowLimit` shadow pages. It may have another design (default: the first one's) as far as guests choose: where the entry
+   * code finds the VCPU, and where the host is mapped, is one answer for all.
    */
-  readonly open: (base: number, bytes: number, shadowLimit?: number) => LguestDevice
+  readonly open: (base: number, bytes: number, shadowLimit?: number, design?: Choices) => LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
   /** The guest for a debugger. */

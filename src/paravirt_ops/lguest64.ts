@@ -39,6 +39,9 @@ export const LHCALL = {
   VCPU_UP: 37,
   SEND_IPI: 38,
   YIELD: 39,
+  IRQ_FLAGS: 40,
+  IRQ_DISABLE: 41,
+  IRQ_ENABLE: 42,
 } as const
 
 export type LhcallName = keyof typeof LHCALL
@@ -57,6 +60,68 @@ export const GUEST_KERNEL_CS = 0x53
 export const GUEST_KERNEL_DS = 0x5b
 export const GUEST_USER_CS = 0x6b
 export const GUEST_USER_DS = 0x63
+/** In place of the first two for a kernel at ring 1. */
+export const GUEST_RING1_CS = 0x71
+export const GUEST_RING1_DS = 0x79
+/** Those of the bare machine, for designs in which they are switched with the world; the ring is or-ed in. */
+export const NATIVE_KERNEL_CS = 0x10
+export const NATIVE_KERNEL_DS = 0x18
+export const NATIVE_USER_DS = 0x2b
+export const NATIVE_USER_CS = 0x33
+
+/**
+ * What the guest's kernel has to know of the design that it runs in, before its first hypercall: hardware_subarch_data of
+ * boot_params, a 64-bit word. A guest that knows only the default design may ignore it if it is 0.
+ */
+export const DESIGN_WORD = {
+  /** Bits 0..3: how hypercalls are made. */
+  HYPERCALL_SHIFT: 0,
+  /** Bits 4..7: where the interrupt flag is. */
+  FLAG_SHIFT: 4,
+  /** Mask of either, shifted down. */
+  FIELD_MASK: 15,
+  /** Bit 8: the selectors are those of the bare machine, with the ring as RPL. */
+  NATIVE_SELECTORS: 0x100,
+  /** Bit 9: the kernel runs at ring 1. */
+  RING_1: 0x200,
+  /** Bit 10: page-table entries hold machine frames; the first of the guest's is in bits 32..63. */
+  MACHINE_FRAMES: 0x400,
+  /** Bits 16..24: PML4 slot to which the guest moves its direct map; 0: it stays where it is. */
+  SLOT_SHIFT: 16,
+  SLOT_MASK: 0x1ff,
+} as const
+
+/** How hypercalls are made: by SYSCALL with the flag, by INT HYPERCALL_VECTOR, by a call of CALL_HYPERCALL in the call page. */
+export const HYPERCALL_SYSCALL = 0
+export const HYPERCALL_INTERRUPT = 1
+export const HYPERCALL_CALL_PAGE = 2
+
+/** Where the interrupt flag is: irqEnabled of the shared page, the host's (IRQ_ hypercalls), VIF, or the ROM's (calls). */
+export const FLAG_SHARED_WORD = 0
+export const FLAG_HYPERCALL = 1
+export const FLAG_PVI = 2
+export const FLAG_ROM = 3
+
+export const HYPERCALL_VECTOR = 0x1f
+
+/**
+ * The call page: code of the host's that a guest's kernel calls, at this offset of the host's slot (0xffffff0000080000). Its
+ * functions begin CALL_STRIDE bytes apart. CALL_HYPERCALL has the registers of a hypercall. The others are the ROM's
+ * interrupt flag: they return and take it (bit 9) in %eax, and lose no other register.
+ */
+export const CALL_PAGE_OFFSET = 0x80000
+export const CALL_STRIDE = 64
+export const CALL_HYPERCALL = 0
+export const CALL_SAVE_FLAGS = 1
+export const CALL_RESTORE_FLAGS = 2
+export const CALL_IRQ_DISABLE = 3
+export const CALL_IRQ_ENABLE = 4
+
+/** The page behind the call page, in designs whose interrupt flag is the ROM's: one for each virtual CPU. */
+export const ROM_DATA = struct("lguest64_rom", "LGV", 0x1000, "the virtual CPU that the call page's code keeps", {
+  irqEnabled: at(0x000, 4, "bit 9 as in EFLAGS: virtual interrupts may be delivered"),
+  irqPending: at(0x004, 4, "host sets 1 when an interrupt waits for irqEnabled"),
+})
 
 /** Vector of virtual interrupt 0 (the clock event); 1..31 are the launcher's devices; 31 is the IPI. */
 export const FIRST_EXTERNAL_VECTOR = 32

@@ -57,6 +57,8 @@ export interface VcpuPages {
   /** Root of the tables that the entry is taken from, and which pair of pages of the fixed area this is. */
   readonly root: number
   readonly slot: number
+  /** Physical address of its page of the ROM (ROM_DATA); 0 in designs that have none. */
+  readonly rom: number
 }
 
 const low = (address: bigint) => Number(address & 0xffffffffn)
@@ -227,7 +229,7 @@ export class HostX86_64 {
     ram.writeBig(descriptor + VCPU.fields.state.offset, stateVa)
     ram.writeBig(descriptor + VCPU.fields.stackTop.offset, stateVa + BigInt(VCPU_STATE.size))
     ram.write32(descriptor + VCPU.fields.index.offset, index)
-    return { descriptor, state, fixedEntry: this.fixedEntry(guest), root: guest, slot }
+    return { descriptor, state, fixedEntry: this.fixedEntry(guest), root: guest, slot, rom: 0 }
   }
 
   private fixedEntry(root: number): number {

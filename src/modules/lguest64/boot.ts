@@ -1,3 +1,4 @@
+import { LGUEST64 } from "../../design/dimensions.ts"
 import { ApicClock } from "../../host/apicClock.ts"
 import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
@@ -34,8 +35,8 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
   })
   if (heap.fresh) host.startProcess()
   const { startMs, vcpus = 1, affinity = [] } = config
-  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
-    new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, affinity, shadowLimit })
+  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT, design = config.design ?? LGUEST64) =>
+    new Lguest64Device(host, heap, { base, bytes, startMs, vcpus, affinity, shadowLimit, design })
   const device = open(HOST_BYTES, config.guestBytes)
   const { stats } = device.guest.shadow
   const shadowReport = () => ({

@@ -1,4 +1,4 @@
-import { FLAG_TF } from "./interrupts.ts"
+import { FLAG_TF } from "./flags.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*

@@ -1,3 +1,4 @@
+import type { Choices } from "../../design/dimensions.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import { FIXED_SLOT } from "../../host/x86_64/layout.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
@@ -26,6 +27,8 @@ export interface Guest64Config {
   readonly affinity: ReadonlyArray<number>
   /** The most shadow pages that it may have. */
   readonly shadowLimit: number
+  /** What it is built from. */
+  readonly design: Choices
 }
 
 const S = LGUEST_SHARED.fields
@@ -36,6 +39,7 @@ export class Guest64 {
   readonly bytes: number
   /** Which of the host's guests this is: what `HostKernel.enterGuest` and `shootDown` are told. */
   readonly number: number
+  readonly design: Choices
   readonly idt: GuestIdt
   readonly shadow: ShadowMmu
   /** All that there may be, up or not. */
@@ -45,6 +49,7 @@ export class Guest64 {
 
   constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config, pages: ReadonlyArray<VcpuPages>) {
     this.host = host
+    this.design = config.design
     this.number = pages[0]!.slot
     this.idt = new GuestIdt(heap)
     this.base = config.base

@@ -22,7 +22,8 @@ import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
 import { guestMessage } from "../message.ts"
 import { GuestIdt, SYSCALL_HANDLER } from "./idt.ts"
-import { FLAG_IF, waiting } from "./interrupts.ts"
+import { FLAG_IF } from "./flags.ts"
+import { waiting } from "./interrupts.ts"
 import * as observe from "./observe.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
@@ -91,8 +92,7 @@ const setTable: HypercallFunction = (v, a) => {
 }
 
 /** A virtual CPU that nothing can wake, or that has not been started. */
-const isDead = (v: VirtualCpu64): boolean =>
-  !v.up || (v.halted && v.sharedPa >= 0 && (v.shared(S.irqEnabled.offset) & FLAG_IF) === 0)
+const isDead = (v: VirtualCpu64): boolean => !v.up || (v.halted && v.sharedPa >= 0 && !v.flag.isOn(v))
 const DEAD_ALONE = "HALT with interrupts off: nothing could ever wake it"
 const DEAD_TOGETHER = "HALT with interrupts off on every virtual CPU: nothing could ever wake any"
 
@@ -145,6 +145,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
   },
 
   HALT: (v) => {
+    v.flag.halting(v)
     if (waiting(v) !== 0) return
     v.words.halted = true
     if (v.guest.vcpus.every(isDead)) kill(v.guest.vcpus.length === 1 ? DEAD_ALONE : DEAD_TOGETHER)
@@ -162,7 +163,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
   },
 
   SEND_INTERRUPTS: (v) => {
-    if (v.sharedPa >= 0 && waiting(v) === 0) v.setShared(S.irqPending.offset, 0)
+    if (waiting(v) === 0) v.flag.announce(v, false)
   },
 
   IRET: (v) => iret(v),
@@ -207,6 +208,12 @@ const functions: Record<LhcallName, HypercallFunction> = {
     vcpu.start(v, shared, { lo: a.lo[2]!, hi: a.hi[2]! }, { lo: a.lo[3]!, hi: a.hi[3]! })
     v.leave({ kind: "start", vcpu: vcpu.index })
   },
+
+  IRQ_FLAGS: (v) => v.registers.set(STATE.rax.offset, v.flag.isOn(v) ? FLAG_IF : 0, 0),
+
+  IRQ_DISABLE: (v) => v.flag.set(v, false),
+
+  IRQ_ENABLE: (v) => v.flag.set(v, true),
 
   YIELD: (v) => v.host.kernel.yieldCurrent(),
 
@@ -309,6 +316,6 @@ const iret = (v: VirtualCpu64): void => {
   r.setRip(low(frame, FRAME.rip), high(frame, FRAME.rip))
   r.setRsp(low(frame, FRAME.rsp), high(frame, FRAME.rsp))
   r.setFlags(flags)
-  if (v.sharedPa >= 0) v.setShared(S.irqEnabled.offset, flags & FLAG_IF)
+  v.flag.set(v, (flags & FLAG_IF) !== 0)
   v.setView(cs === GUEST_USER_CS)
 }

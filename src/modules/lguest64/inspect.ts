@@ -18,7 +18,8 @@ import {
 import { vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import type { Guest64 } from "./guest.ts"
-import { FLAG_IF, sanitizedFlags } from "./interrupts.ts"
+import { FLAG_IF } from "./flags.ts"
+import { sanitizedFlags } from "./interrupts.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -101,8 +102,7 @@ class Vcpu64Inspection implements VcpuInspection {
   private flags(): bigint {
     const { vcpu } = this
     const own = this.running()?.flags ?? BigInt(vcpu.registers.flags)
-    if (vcpu.sharedPa < 0) return own & ~BigInt(FLAG_IF)
-    return (own & ~BigInt(FLAG_IF)) | BigInt(vcpu.shared(SHARED.irqEnabled.offset) & FLAG_IF)
+    return (own & ~BigInt(FLAG_IF)) | BigInt(vcpu.flag.isOn(vcpu) ? FLAG_IF : 0)
   }
 
   write(register: RegisterName, value: bigint): boolean {
@@ -113,7 +113,7 @@ class Vcpu64Inspection implements VcpuInspection {
       const flags = sanitizedFlags(lo(value))
       if (cpu !== undefined) cpu.flags = BigInt(flags)
       else registers.setFlags(flags)
-      if (vcpu.sharedPa >= 0) vcpu.setShared(SHARED.irqEnabled.offset, lo(value) & FLAG_IF)
+      vcpu.flag.set(vcpu, (lo(value) & FLAG_IF) !== 0)
       return true
     }
     if (register === "k_gs_base") return false

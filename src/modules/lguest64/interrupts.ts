@@ -9,6 +9,7 @@ import {
 import { hexOf, isBelow } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
+import { FLAG_IF, FLAG_TF } from "./flags.ts"
 import * as observe from "./observe.ts"
 import { SYSCALL_HANDLER } from "./idt.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
@@ -21,9 +22,6 @@ import type { VirtualCpu64 } from "./virtualCpu.ts"
 const S = LGUEST_SHARED.fields
 const STATE = VCPU_STATE.fields
 
-/** EFLAGS bits. */
-export const FLAG_IF = 0x200
-export const FLAG_TF = 0x100
 const FLAG_DF = 0x400
 const FLAG_NT = 0x4000
 const FLAG_RF = 0x10000
@@ -42,8 +40,7 @@ const HOST_FLAGS = 0x202
 export const sanitizedFlags = (flags: number): number => (flags & GUEST_FLAGS) | HOST_FLAGS
 
 /** The flags as the guest sees them in frames: its own bits, and IF from the word that stands for it. */
-const visibleFlags = (v: VirtualCpu64): number =>
-  (v.registers.flags & GUEST_FLAGS) | 2 | (v.sharedPa >= 0 ? v.shared(S.irqEnabled.offset) & FLAG_IF : 0)
+const visibleFlags = (v: VirtualCpu64): number => (v.registers.flags & GUEST_FLAGS) | 2 | (v.flag.isOn(v) ? FLAG_IF : 0)
 
 /** Chooses the stack for an event: the one given by SET_STACK when a process is interrupted, else the current one. */
 const beginFrame = (v: VirtualCpu64): void => {
@@ -59,7 +56,7 @@ const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: bo
   registers.setRsp(frames.lo, frames.hi)
   registers.setRip(lo, hi)
   registers.setFlags(registers.flags & ~(FLAG_TF | FLAG_RF | FLAG_NT))
-  if (interruptsOff) v.setShared(S.irqEnabled.offset, v.shared(S.irqEnabled.offset) & ~FLAG_IF)
+  if (interruptsOff) v.flag.set(v, false)
   v.setView(false)
 }
 
@@ -143,11 +140,9 @@ export const reflectSystemCall = (v: VirtualCpu64): void => {
 export const waiting = (v: VirtualCpu64): number =>
   v.sharedPa < 0 ? 0 : v.words.pendingInterrupts & ~v.shared(S.blockedInterrupts.offset)
 
-const interruptsOn = (v: VirtualCpu64): boolean => (v.shared(S.irqEnabled.offset) & FLAG_IF) !== 0
-
 /** Whether the guest may be interrupted where it is. */
 const interruptible = (v: VirtualCpu64): boolean => {
-  if (!interruptsOn(v)) return false
+  if (!v.flag.isOn(v)) return false
   if (v.userView) return true
   // Between setting the flag and the SYSCALL a hypercall must not be torn.
   if (v.shared(S.hypercallFlag.offset) !== 0) return false
@@ -168,9 +163,9 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   const bits = waiting(v)
   if (bits === 0) return
   if (!interruptible(v)) {
-    v.setShared(S.irqPending.offset, 1)
+    v.flag.announce(v, true)
     // Where the guest itself has asked not to be interrupted it goes on, and calls when it is through.
-    if (interruptsOn(v)) v.words.halted = false
+    if (v.flag.isOn(v)) v.words.halted = false
     return
   }
   const irq = 31 - Math.clz32(bits & -bits)
@@ -180,5 +175,5 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   kernel.statistics.injectedInterrupts++
   if (kernel.observed) observe.inject(v, irq)
   deliver(v, FIRST_EXTERNAL_VECTOR + irq, false, 0)
-  v.setShared(S.irqPending.offset, waiting(v) !== 0 ? 1 : 0)
+  v.flag.announce(v, waiting(v) !== 0)
 }

@@ -14,7 +14,7 @@ export class VcpuWords {
 
   constructor(heap: SharedHeap) {
     this.numbers = heap.f64(12)
-    this.words = heap.i32(8)
+    this.words = heap.i32(10)
     if (heap.fresh) this.sharedPa = -1
   }
 
@@ -125,6 +125,19 @@ export class VcpuWords {
   /** Its registers are what they have to be: from here on others may interrupt it. */
   isUp(): void {
     Atomics.store(this.words, 5, UP)
+  }
+  /** The interrupt flag where the host keeps it, and whether an interrupt waits for it (interruptFlag.ts). */
+  get interruptsOn(): boolean {
+    return this.words[7] !== 0
+  }
+  set interruptsOn(on: boolean) {
+    this.words[7] = on ? 1 : 0
+  }
+  get interruptWaits(): boolean {
+    return this.words[8] !== 0
+  }
+  set interruptWaits(waits: boolean) {
+    this.words[8] = waits ? 1 : 0
   }
   /** A guarded write is under way. */
   get guarding(): boolean {

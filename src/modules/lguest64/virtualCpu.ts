@@ -15,6 +15,7 @@ import {
   IRET_FRAME,
   IRQ_TIMER,
   LGUEST_SHARED,
+  ROM_DATA,
 } from "../../paravirt_ops/lguest64.ts"
 import { EventFrames } from "../../syscall/frames.ts"
 import { isCanonical } from "../../syscall/address.ts"
@@ -24,6 +25,7 @@ import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
 import { KernelMemory } from "./kernelMemory.ts"
 import { VcpuWords } from "./vcpuWords.ts"
+import { type InterruptFlag, interruptFlag } from "./interruptFlag.ts"
 import { handleEvent, reflectTrap } from "./events.ts"
 import { HypercallArguments, runAsynchronous } from "./hypercalls.ts"
 import * as observe from "./observe.ts"
@@ -31,6 +33,7 @@ import { deliver, deliverInterrupts, sanitizedFlags, waiting } from "./interrupt
 import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.ts"
 
 const S = LGUEST_SHARED.fields
+const ROM = ROM_DATA.fields
 const STATE = VCPU_STATE.fields
 
 const GENERAL_PROTECTION = 13
@@ -66,7 +69,10 @@ export class VirtualCpu64 implements VcpuRunner {
   /** What the launcher's read has to return with; the guest does not run while it is set. */
   pending: Pending | undefined
   readonly guarded: GuardedWrite
+  readonly flag: InterruptFlag
   private readonly ram: Ram
+  /** Host-physical address of its page of the ROM. */
+  private readonly romPa: number
 
   constructor(guest: Guest64, host: HostX86_64, heap: SharedHeap, index: number, pages: VcpuPages, task: Task) {
     const { ram } = host.kernel
@@ -81,6 +87,8 @@ export class VirtualCpu64 implements VcpuRunner {
     this.memory = new KernelMemory(ram, guest.base, guest.shadow, this.mmu)
     this.frames = new EventFrames(ram, this.memory)
     this.guarded = new GuardedWrite(this)
+    this.flag = interruptFlag(guest.design.interruptFlag)
+    this.romPa = pages.rom
     this.task = task
     host.setRunner(task, this)
   }
@@ -164,7 +172,7 @@ export class VirtualCpu64 implements VcpuRunner {
     const { registers } = this
     if (this.userView) registers.setSelectors(GUEST_USER_CS, GUEST_USER_DS)
     else registers.setSelectors(GUEST_KERNEL_CS, GUEST_KERNEL_DS)
-    registers.setFlags(sanitizedFlags(registers.flags))
+    registers.setFlags(sanitizedFlags(registers.flags) | this.flag.bits(this))
   }
 
   private sleep(): boolean {
@@ -189,6 +197,7 @@ export class VirtualCpu64 implements VcpuRunner {
     const { kernel } = this.host
     kernel.statistics.worldSwitches++
     kernel.statistics.vcpuTaken++
+    this.flag.left(this, this.registers.flags)
     try {
       handleEvent(this, this.registers.vector)
     } catch (e) {
@@ -264,7 +273,7 @@ export class VirtualCpu64 implements VcpuRunner {
     this.registers.setGpr(RDI, this.index, 0)
     this.registers.setRsp(stack.lo, stack.hi)
     this.initialize(shared)
-    this.setShared(S.irqEnabled.offset, 0)
+    this.flag.set(this, false)
     if (by.mmu.isLinear) this.mmu.linear()
     else by.checked(this.mmu.newRoot(by.mmu.pgd))
     this.words.isUp()
@@ -286,6 +295,19 @@ export class VirtualCpu64 implements VcpuRunner {
 
   setShared(offset: number, value: number): void {
     this.ram.write32(this.sharedPa + offset, value)
+  }
+
+  /** The ROM's words, on the virtual CPU's page of it (ROM_DATA). */
+  romFlag(): number {
+    return this.ram.read32(this.romPa + ROM.irqEnabled.offset)
+  }
+
+  setRomFlag(value: number): void {
+    this.ram.write32(this.romPa + ROM.irqEnabled.offset, value)
+  }
+
+  setRomPending(value: number): void {
+    this.ram.write32(this.romPa + ROM.irqPending.offset, value)
   }
 
   // ---------------------------------------------------------------------------------------------------- the views
