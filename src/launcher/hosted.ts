@@ -22,6 +22,8 @@ export interface Host {
   readonly device: LguestDevice
   /** Host-physical address of the guest's memory. */
   readonly guestBase: number
+  /** What the guest is told of its design (hardware_subarch_data). */
+  readonly designWord?: { readonly lo: number; readonly hi: number } | undefined
 }
 
 export interface HostedConfig {
@@ -87,6 +89,7 @@ export class HostedGuest {
       cmdline,
       initrd,
       subarch: SUBARCH_LGUEST,
+      subarchData: host.designWord,
     })
     device.initialize({ entry: kernel.entry, bootParams: BOOT_PARAMS_AT })
   }

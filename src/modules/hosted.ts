@@ -64,6 +64,8 @@ export interface Hosted {
   readonly open: (base: number, bytes: number, shadowLimit?: number, design?: Choices) => LguestDevice
   /** Host-physical address of the guest's memory: what the launcher has mapped. */
   readonly guestBase: number
+  /** What the guest is told of its design: hardware_subarch_data of its boot_params. Default 0. */
+  readonly designWord?: DesignWord | undefined
   /** The guest for a debugger. */
   readonly inspect: () => GuestInspection
   /** What lies behind it, for the monitor. */
@@ -76,6 +78,12 @@ export interface Hosted {
   readonly share: () => HostedShare
   /** What is neither in the memory nor in the heap. */
   readonly parts: Parts
+}
+
+/** Halves of a 64-bit word. */
+export interface DesignWord {
+  readonly lo: number
+  readonly hi: number
 }
 
 export interface HostBoard {

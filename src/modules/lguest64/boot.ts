@@ -2,6 +2,7 @@ import { LGUEST64 } from "../../design/dimensions.ts"
 import { ApicClock } from "../../host/apicClock.ts"
 import { HostX86_64 } from "../../host/x86_64/host.ts"
 import { RESCHEDULE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR } from "../../host/x86_64/layout.ts"
+import { designWord } from "./designWord.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { TRACE_NAMES } from "./observe.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
@@ -50,6 +51,7 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     device,
     open,
     guestBase: HOST_BYTES,
+    designWord: designWord(device.guest.design, HOST_BYTES / 4096),
     inspect: () => device.inspect(),
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,

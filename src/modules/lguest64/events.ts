@@ -1,13 +1,13 @@
 import { CR2 } from "../../machine/core/state.ts"
 import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO } from "../../mmu4/index.ts"
-import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
+import { HYPERCALL_VECTOR, LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { vpnOf } from "../../syscall/address.ts"
 import { SYSCALL_EVENT } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
-import { hypercall } from "./hypercalls.ts"
 import { isEscape, isPortAccess, softwareInterrupt } from "./instruction.ts"
-import { deliver, reflectSystemCall } from "./interrupts.ts"
+import { deliver } from "./interrupts.ts"
 import * as observe from "./observe.ts"
+import { refuseSoftware } from "./software.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -26,21 +26,6 @@ const PAGE_FAULT = 14
 /** Vectors whose frames have an error code (SDM vol. 3, table 6-1). */
 const HAS_ERROR = 0x227d00
 const FIRST_HARDWARE_VECTOR = 32
-
-/**
- * H:130 The question of the proposal: hypercall, or a system call of a process of the guest?
- *
- * Both come by the same instruction at the same ring. We do not look where RIP is, nor at any selector, for a process
- * could have arranged those: it is our own record of the view that decides, and then the flag, which is on a page
- * that the user's view does not have.
- */
-const systemCall = (v: VirtualCpu64): void => {
-  const isHypercall = !v.userView && (v.sharedPa < 0 || v.shared(S.hypercallFlag.offset) !== 0)
-  if (isHypercall) {
-    if (v.sharedPa >= 0) v.setShared(S.hypercallFlag.offset, 0)
-    hypercall(v)
-  } else reflectSystemCall(v)
-}
 
 export const reflectTrap = (v: VirtualCpu64, vector: number, error: number): void => {
   v.host.kernel.statistics.reflectedTraps++
@@ -94,20 +79,6 @@ const generalProtection = (v: VirtualCpu64): void => {
   else reflectTrap(v, GENERAL_PROTECTION, error)
 }
 
-/**
- * M:070 Be a process now, and attack not the Host but your own kernel, by making it believe that the hardware has
- * said something. A hypervisor that lets this through has broken its Guest's security without losing a byte of its
- * own.
- *
- * INT3 and INTO get through the host's gates from anywhere; the guest's gate says that its processes may not: #GP at
- * the instruction, as by the hardware. As INT n it has two bytes, the second of which is the vector.
- */
-const refuseSoftware = (v: VirtualCpu64, vector: number): void => {
-  v.retreat(1)
-  if (v.instruction()[0] === vector) v.retreat(1)
-  reflectTrap(v, GENERAL_PROTECTION, (vector << 3) | 2)
-}
-
 const forward = (v: VirtualCpu64, trap: 13 | 14, address: number): void => {
   v.host.kernel.statistics.forwarded++
   v.leave({ kind: "io", trap, address, instruction: v.instruction(), bits: 64 })
@@ -127,13 +98,14 @@ export const handleEvent = (v: VirtualCpu64, vector: number): void => {
   const torn = v.guarded.active
   if (torn && !v.guarded.end() && vector === DEBUG) return
   if (vector === SYSCALL_EVENT) {
-    systemCall(v)
+    v.door.systemCall(v)
     return
   }
   kernel.statistics.guestTraps[vector]!++
   if (kernel.observed) observe.trap(v, vector)
   if (vector === PAGE_FAULT) pageFault(v, torn)
   else if (vector === GENERAL_PROTECTION) generalProtection(v)
+  else if (vector === HYPERCALL_VECTOR) v.door.interrupt(v)
   else if ((vector === BREAKPOINT || vector === OVERFLOW) && v.userView && !v.guest.idt.isUser(vector))
     refuseSoftware(v, vector)
   // The guest's CR0.TS is a wish that its host remembers: the processor, which has no coprocessor, knows only #UD.

@@ -5,6 +5,7 @@ import type { SharedHeap } from "../../machine/shared.ts"
 import { createShadowMmu, type ShadowMmu } from "../../mmu4/index.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { GuestIdt } from "./idt.ts"
+import { type Selectors, selectorsOf } from "./selectors.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -40,6 +41,7 @@ export class Guest64 {
   /** Which of the host's guests this is: what `HostKernel.enterGuest` and `shootDown` are told. */
   readonly number: number
   readonly design: Choices
+  readonly selectors: Selectors
   readonly idt: GuestIdt
   readonly shadow: ShadowMmu
   /** All that there may be, up or not. */
@@ -50,6 +52,7 @@ export class Guest64 {
   constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config, pages: ReadonlyArray<VcpuPages>) {
     this.host = host
     this.design = config.design
+    this.selectors = selectorsOf(config.design)
     this.number = pages[0]!.slot
     this.idt = new GuestIdt(heap)
     this.base = config.base

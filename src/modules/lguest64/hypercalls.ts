@@ -3,8 +3,6 @@ import {
   BASE_FS,
   BASE_GS_KERNEL,
   BASE_GS_USER,
-  GUEST_KERNEL_CS,
-  GUEST_USER_CS,
   HCALL_FREE,
   HCALL_PENDING,
   HCALL_RING_SIZE,
@@ -306,9 +304,10 @@ const high = (frame: Uint32Array, field: Field): number => frame[(field.offset >
 const iret = (v: VirtualCpu64): void => {
   const { registers: r } = v
   const frame = v.iretFrame
-  v.memory.readFrame(r.rspLo, r.rspHi, frame)
+  const at = r.rspLo + v.door.belowFrame
+  v.memory.readFrame(at >>> 0, (r.rspHi + (at > 0xffff_ffff ? 1 : 0)) >>> 0, frame)
   const cs = low(frame, FRAME.cs)
-  if (cs !== GUEST_KERNEL_CS && cs !== GUEST_USER_CS) kill(`IRET to selector 0x${cs.toString(16)}`)
+  if (cs !== v.selectors.kernelCs && cs !== v.selectors.userCs) kill(`IRET to selector 0x${cs.toString(16)}`)
   const flags = low(frame, FRAME.rflags)
   r.set(STATE.rax.offset, low(frame, FRAME.rax), high(frame, FRAME.rax))
   r.set(STATE.rcx.offset, low(frame, FRAME.rcx), high(frame, FRAME.rcx))
@@ -317,5 +316,5 @@ const iret = (v: VirtualCpu64): void => {
   r.setRsp(low(frame, FRAME.rsp), high(frame, FRAME.rsp))
   r.setFlags(flags)
   v.flag.set(v, (flags & FLAG_IF) !== 0)
-  v.setView(cs === GUEST_USER_CS)
+  v.setView(cs === v.selectors.userCs)
 }

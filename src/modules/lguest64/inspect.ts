@@ -8,13 +8,7 @@ import {
   writeProcessor,
 } from "../../machine/inspection.ts"
 import type { Processor } from "../../machine/processor.ts"
-import {
-  GUEST_KERNEL_CS,
-  GUEST_KERNEL_DS,
-  GUEST_USER_CS,
-  GUEST_USER_DS,
-  LGUEST_SHARED,
-} from "../../paravirt_ops/lguest64.ts"
+import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { vpnOf } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import type { Guest64 } from "./guest.ts"
@@ -64,13 +58,13 @@ class Vcpu64Inspection implements VcpuInspection {
 
   read(register: RegisterName): bigint {
     const { vcpu } = this
-    const { userView } = vcpu
+    const { userView, selectors } = vcpu
     switch (register) {
       // Only the host's record says which of the two the guest is in.
       case "cs":
-        return BigInt(userView ? GUEST_USER_CS : GUEST_KERNEL_CS)
+        return BigInt(userView ? selectors.userCs : selectors.kernelCs)
       case "ss":
-        return BigInt(userView ? GUEST_USER_DS : GUEST_KERNEL_DS)
+        return BigInt(userView ? selectors.userDs : selectors.kernelDs)
       case "eflags":
         return this.flags()
       case "cr0":

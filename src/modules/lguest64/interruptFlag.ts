@@ -98,4 +98,11 @@ const FLAGS: Record<Choices["interruptFlag"], InterruptFlag> = {
   rom,
 }
 
-export const interruptFlag = (choice: Choices["interruptFlag"]): InterruptFlag => FLAGS[choice]
+/**
+ * With SYSCALL's flag set no interrupt comes before HALT, so the guest turns them on itself (G:080). Other doors have nothing
+ * to hold interrupts back by: there HALT turns them on.
+ */
+export const interruptFlag = ({ interruptFlag: choice, hypercall }: Choices): InterruptFlag =>
+  choice === "shared-word" && hypercall !== "syscall"
+    ? { ...sharedWord, halting: (v) => sharedWord.set(v, true) }
+    : FLAGS[choice]

@@ -1,11 +1,4 @@
-import {
-  FIRST_EXTERNAL_VECTOR,
-  GUEST_KERNEL_CS,
-  GUEST_KERNEL_DS,
-  GUEST_USER_CS,
-  GUEST_USER_DS,
-  LGUEST_SHARED,
-} from "../../paravirt_ops/lguest64.ts"
+import { FIRST_EXTERNAL_VECTOR, LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { hexOf, isBelow } from "../../syscall/address.ts"
 import { VCPU_STATE } from "../../vcpu/index.ts"
 import { kill } from "../death.ts"
@@ -68,16 +61,16 @@ const enterHandler = (v: VirtualCpu64, lo: number, hi: number, interruptsOff: bo
  * end; on the bare machine it would have been a triple fault.
  */
 export const deliver = (v: VirtualCpu64, vector: number, hasError: boolean, error: number): void => {
-  const { registers, frames, guest } = v
+  const { registers, frames, guest, selectors } = v
   if (v.sharedPa < 0) kill(`exception ${vector} before LGUEST_INIT`)
   const handler = guest.idt.find(vector)
   if (handler === undefined) return kill(`exception ${vector} (error code 0x${error.toString(16)}) has no handler`)
   const user = v.userView
   beginFrame(v)
-  frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
+  frames.push(user ? selectors.userDs : selectors.kernelDs, 0)
   frames.push(registers.rspLo, registers.rspHi)
   frames.push(visibleFlags(v), 0)
-  frames.push(user ? GUEST_USER_CS : GUEST_KERNEL_CS, 0)
+  frames.push(user ? selectors.userCs : selectors.kernelCs, 0)
   frames.push(registers.ripLo, registers.ripHi)
   if (hasError) frames.push(error, 0)
   enterHandler(v, handler.lo, handler.hi, !handler.trap)
@@ -110,17 +103,17 @@ const PUSHED = [
  * guest will need to read the %rcx that is stored on the stack to get the %rip of the guest's process to return to".
  */
 export const reflectSystemCall = (v: VirtualCpu64): void => {
-  const { registers, frames, guest } = v
+  const { registers, frames, guest, selectors } = v
   const handler = guest.idt.find(SYSCALL_HANDLER)
   if (handler === undefined) return kill("a system call without SET_SYSCALL")
   if (v.host.kernel.observed) observe.systemCall(v)
   const user = v.userView
   const flags = visibleFlags(v)
   beginFrame(v)
-  frames.push(user ? GUEST_USER_DS : GUEST_KERNEL_DS, 0)
+  frames.push(user ? selectors.userDs : selectors.kernelDs, 0)
   frames.push(registers.rspLo, registers.rspHi)
   frames.push(flags, 0)
-  frames.push(user ? GUEST_USER_CS : GUEST_KERNEL_CS, 0)
+  frames.push(user ? selectors.userCs : selectors.kernelCs, 0)
   frames.push(registers.ripLo, registers.ripHi)
   frames.push(registers.lo(STATE.rax.offset), registers.hi(STATE.rax.offset))
   for (const offset of PUSHED) {

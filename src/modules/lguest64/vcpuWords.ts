@@ -139,6 +139,16 @@ export class VcpuWords {
   set interruptWaits(waits: boolean) {
     this.words[8] = waits ? 1 : 0
   }
+  /** Its next entry has to load CR3 even where that is the same: its shadow allows less than before. Set by any thread. */
+  askFlush(): void {
+    Atomics.store(this.words, 9, 1)
+  }
+  get flushAsked(): boolean {
+    return Atomics.load(this.words, 9) !== 0
+  }
+  takeFlush(): boolean {
+    return Atomics.exchange(this.words, 9, 0) !== 0
+  }
   /** A guarded write is under way. */
   get guarding(): boolean {
     return this.words[6] !== 0

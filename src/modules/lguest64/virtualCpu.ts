@@ -6,10 +6,6 @@ import type { SharedHeap } from "../../machine/shared.ts"
 import type { Ram } from "../../machine/ram.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import {
-  GUEST_KERNEL_CS,
-  GUEST_KERNEL_DS,
-  GUEST_USER_CS,
-  GUEST_USER_DS,
   HCALL_FREE,
   HCALL_RING_SIZE,
   IRET_FRAME,
@@ -21,9 +17,11 @@ import { EventFrames } from "../../syscall/frames.ts"
 import { isCanonical } from "../../syscall/address.ts"
 import { GuestRegisters, VCPU_STATE } from "../../vcpu/index.ts"
 import { GuestKill, kill } from "../death.ts"
+import { type HypercallDoor, hypercallDoor } from "./door.ts"
 import type { Guest64 } from "./guest.ts"
 import { GuardedWrite } from "./guardedWrite.ts"
 import { KernelMemory } from "./kernelMemory.ts"
+import type { Selectors } from "./selectors.ts"
 import { VcpuWords } from "./vcpuWords.ts"
 import { type InterruptFlag, interruptFlag } from "./interruptFlag.ts"
 import { handleEvent, reflectTrap } from "./events.ts"
@@ -70,6 +68,8 @@ export class VirtualCpu64 implements VcpuRunner {
   pending: Pending | undefined
   readonly guarded: GuardedWrite
   readonly flag: InterruptFlag
+  readonly door: HypercallDoor
+  readonly selectors: Selectors
   private readonly ram: Ram
   /** Host-physical address of its page of the ROM. */
   private readonly romPa: number
@@ -87,7 +87,9 @@ export class VirtualCpu64 implements VcpuRunner {
     this.memory = new KernelMemory(ram, guest.base, guest.shadow, this.mmu)
     this.frames = new EventFrames(ram, this.memory)
     this.guarded = new GuardedWrite(this)
-    this.flag = interruptFlag(guest.design.interruptFlag)
+    this.flag = interruptFlag(guest.design)
+    this.door = hypercallDoor(guest.design.hypercall)
+    this.selectors = guest.selectors
     this.romPa = pages.rom
     this.task = task
     host.setRunner(task, this)
@@ -169,9 +171,9 @@ export class VirtualCpu64 implements VcpuRunner {
    * selectors there, and a guest may run with any selector of ring 3.
    */
   private arm(): void {
-    const { registers } = this
-    if (this.userView) registers.setSelectors(GUEST_USER_CS, GUEST_USER_DS)
-    else registers.setSelectors(GUEST_KERNEL_CS, GUEST_KERNEL_DS)
+    const { registers, selectors } = this
+    if (this.userView) registers.setSelectors(selectors.userCs, selectors.userDs)
+    else registers.setSelectors(selectors.kernelCs, selectors.kernelDs)
     registers.setFlags(sanitizedFlags(registers.flags) | this.flag.bits(this))
   }
 
