@@ -19,12 +19,6 @@ struct pv_site {
 };
 extern const struct pv_site pv_sites_start[], pv_sites_end[];
 
-struct pv_template {
-	const u8 *start, *end;
-};
-/* By operation; in pv_native.S, lguest_32.S, lguest_64.S. An empty one means: keep the site as it is. */
-extern const struct pv_template native_templates[PV_PATCHABLE], lguest_templates[PV_PATCHABLE];
-
 /* The manual's recommended no-operations of 1 to 9 bytes (Intel SDM vol. 2, NOP), and with more prefixes up to 11 (AMD's
  * optimization guides): what is left of a site should be one instruction. */
 static const u8 nops[][11] = {
@@ -70,12 +64,11 @@ static size_t direct(u8 *code, const u8 *site, u32 op)
 
 void pv_patch(void)
 {
-	const struct pv_template *templates = pv_ops.has_ports ? native_templates : lguest_templates;
 	int patched = 0;
 
 	for (const struct pv_site *s = pv_sites_start; s < pv_sites_end; s++) {
 		u8 *site = (u8 *)&s->address + s->address;
-		const struct pv_template *t = &templates[s->op];
+		const struct pv_template *t = &pv_ops.templates[s->op];
 		u8 code[PV_SITE_SIZE];
 		size_t n;
 
@@ -95,6 +88,29 @@ void pv_patch(void)
 	}
 	refetch();
 	printk(LOG_NOTICE, "pv: patched %d sites for %s\n", patched, pv_ops.name);
+}
+
+/* ---- The way to the host ---- */
+
+struct door_site {
+	s32 address; /* relative to this field */
+	u32 size;
+};
+extern const struct door_site doors_start[], doors_end[];
+
+void replace_doors(const u8 *start, const u8 *end)
+{
+	size_t n = end - start;
+
+	for (const struct door_site *d = doors_start; d < doors_end; d++) {
+		u8 *site = (u8 *)&d->address + d->address;
+		/* Nobody can be told yet; an invalid opcode at least ends it. */
+		if (n > d->size)
+			__builtin_trap();
+		memcpy(site, start, n);
+		fill_nops(site + n, d->size - n);
+	}
+	refetch();
 }
 
 /* ---- One processor ---- */

@@ -36,6 +36,7 @@ static void read_boot_params(void)
 	ulong cmdline = field(bp, BP_CMD_LINE_PTR);
 
 	boot.subarch = field(bp, BP_SUBARCH);
+	boot.design = (u64)field(bp, BP_SUBARCH_DATA + 4) << 32 | field(bp, BP_SUBARCH_DATA);
 	boot.initrd_start = field(bp, BP_RAMDISK_IMAGE);
 	boot.initrd_size = field(bp, BP_RAMDISK_SIZE);
 	if (cmdline && cmdline < 4 * MiB - sizeof(boot.cmdline))
@@ -74,7 +75,7 @@ const char *boot_param(const char *name)
 __attribute__((used, noreturn)) void start_kernel(void)
 {
 	read_boot_params();
-	pv_select(boot.subarch);
+	pv_select(boot.subarch, boot.design);
 	pv_ops.init_cpu(&cpu0_area);
 	const char *level = boot_param("loglevel=");
 	bool debug = boot_param("debug") != NULL;

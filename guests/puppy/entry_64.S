@@ -8,8 +8,8 @@
  * Below are the stubs for exceptions and interrupts. They cannot tell whether it was a processor that came to them or a
  * Host that pushed the same words on the stack and pointed the way: that is what reflecting means (H:160).
  */
+#include "include/door.h"
 #include "include/layout.h"
-#include <lguest64_abi.h>
 
 #define SITE_END(op) \
 	772: .skip PV_SITE_SIZE - (772b - 771b), 0x90; \
@@ -163,7 +163,8 @@ lguest64_syscall_entry:
  * processor both are users; only the Host can exchange the views. So returning is a hypercall.
  *
  * Return, lguest64: hypercall IRET takes %rax, %r11 and %rcx from three words below the interrupt frame. Those are the
- * slots of %rsi, %rdi and orig_ax, which are free once the registers are loaded.
+ * slots of %rsi, %rdi and orig_ax, which are free once the registers are loaded. Where the hypercall is a call its return
+ * address comes below them, and the host takes the frame from above it.
  */
 	.globl	lguest64_iret
 lguest64_iret:
@@ -185,10 +186,8 @@ lguest64_iret:
 	movq	%r11, 8(%rsp)
 	movq	(%rsp), %rsi
 	movq	%rax, (%rsp)
-	/* From here no interrupt is delivered until the host has taken the call. */
-	movl	$1, %gs:LGS_HYPERCALL_FLAG
 	movl	$LHCALL_IRET, %eax
-	syscall
+	HYPERCALL
 	ud2
 
 /* A new task comes here from switch_to, with its pt_regs on top of the stack and the task that ran before in %rax. */

@@ -5,14 +5,14 @@
  * It begins here, on the bare machine and under a Host alike. See what it must do before it can do anything: clear its
  * memory, make itself page tables, and move to where it was linked. Natively the tables go into CR3 by an instruction
  * that only ring 0 may use. A Guest asks instead: two hypercalls, and they are the same SYSCALL that its own processes
- * will use.
+ * will use; or go by another door, if that is how its Host is built.
  *
  * The first instructions, x86_64: 64-bit mode, memory mapped to itself, interrupts off, and in %rsi the physical
  * address of boot_params; native and under lguest64 alike (docs/abi-x86_64.md). We are linked 2 GiB below the top, and
  * go there as soon as our own tables are in force.
  */
+#include "include/door.h"
 #include "include/layout.h"
-#include <lguest64_abi.h>
 #define PHYS(x) ((x)-KERNEL_OFFSET)
 #define TABLE_FLAGS 0x63 /* present, writable, accessed, dirty */
 #define LARGE_FLAGS 0xe3 /* and a 2 MiB page */
@@ -43,16 +43,36 @@ startup:
 	movq	%rax, %cr3
 	movq	$high, %rax
 	jmp	*%rax
-1:	/* Before LGUEST_INIT every SYSCALL is a hypercall; after it the flag must say so. */
+1:	movl	$PHYS(idle_stack + KERNEL_STACK), %esp
+	movl	BP_SUBARCH_DATA(%rsi), %ebx
+	shrl	$LGUEST_DESIGN_HYPERCALL_SHIFT, %ebx
+	andl	$LGUEST_DESIGN_FIELD_MASK, %ebx
+	/* Before LGUEST_INIT every SYSCALL is a hypercall; after it the flag must say so. */
+	xorl	%edx, %edx
 	movl	$LHCALL_LGUEST_INIT, %eax
 	movl	$PHYS(cpu0_area), %edi
-	syscall
-	movl	$1, PHYS(cpu0_area + LGS_HYPERCALL_FLAG)
+	call	hypercall
+	movl	$1, %edx
 	movl	$LHCALL_NEW_PGTABLE, %eax
 	movl	$PHYS(kernel_pgd), %edi
-	syscall
+	call	hypercall
 	movq	$high, %rax
 	jmp	*%rax
+
+/* By door %ebx, with the flag in %edx, where the doors have not been put in their places yet. */
+hypercall:
+	cmpl	$LGUEST_HYPERCALL_INTERRUPT, %ebx
+	je	1f
+	ja	2f
+	movl	%edx, PHYS(cpu0_area + LGS_HYPERCALL_FLAG)
+	syscall
+	ret
+1:	int	$LGUEST_HYPERCALL_VECTOR
+	ret
+2:	cmpl	$LGUEST_HYPERCALL_CALL_PAGE, %ebx
+	jne	3f
+	jmp	*PHYS(call_page_hypercall)	/* with our caller's return address, as if we had called */
+3:	ud2
 
 	.text
 high:

@@ -11,7 +11,7 @@
 
 struct pv_ops pv_ops;
 
-void pv_select(u32 subarch)
+void pv_select(u32 subarch, u64 design)
 {
 	switch (subarch) {
 	case SUBARCH_NATIVE:
@@ -20,7 +20,9 @@ void pv_select(u32 subarch)
 	case SUBARCH_LGUEST:
 #ifdef __x86_64__
 		pv_ops = pv_lguest64;
+		lguest64_adapt(design);
 #else
+		(void)design;
 		pv_ops = pv_lguest;
 #endif
 		break;

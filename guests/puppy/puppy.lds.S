@@ -32,6 +32,9 @@ SECTIONS
 		pv_sites_start = .;
 		*(.pv_sites)
 		pv_sites_end = .;
+		doors_start = .;
+		*(.doors)
+		doors_end = .;
 		smp_sites_start = .;
 		*(.smp_sites)
 		smp_sites_end = .;

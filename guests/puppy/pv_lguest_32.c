@@ -11,6 +11,7 @@
 #include "printk.h"
 #include "proc.h"
 
+extern const struct pv_template lguest_templates[PV_PATCHABLE];
 void lguest_save_flags(void), lguest_restore_flags(void), lguest_irq_disable(void), lguest_irq_enable(void);
 void lguest_iret(void), lguest_set_pte(void), lguest_change_pte(void);
 extern char lguest_noirq_iret[];
@@ -237,6 +238,7 @@ const struct pv_ops pv_lguest = {
 		[PV_CHANGE_PTE] = lguest_change_pte,
 		[PV_FLUSH_TLB_ONE] = lguest_flush_tlb_one,
 	},
+	.templates = lguest_templates,
 	.name = "lguest",
 	.user_cs = USER_CS,
 	.user_ds = USER_DS,

@@ -1,13 +1,12 @@
 /*
- * The backend for lguest64, x86_64 (docs/abi-x86_64.md). We run at ring 3; privileged requests are hypercalls, SYSCALL
- * with the flag in the shared page set. Updates of page tables are noted in the shared page's ring: the host empties it
- * before any hypercall, and the return to user mode is one, so most of them cost no switch of their own.
+ * The backend for lguest64, x86_64 (docs/abi-x86_64.md). We run at ring 3, or 1; privileged requests are hypercalls.
+ * Updates of page tables are noted in the shared page's ring: the host empties it before any hypercall, and the return to
+ * user mode is one, so most of them cost no switch of their own. What differs between designs is design_64.c's.
  */
-#include <lguest64_abi.h>
+#include "door.h"
 #include "printk.h"
 #include "proc.h"
 
-void lguest64_save_flags(void), lguest64_restore_flags(void), lguest64_irq_disable(void), lguest64_irq_enable(void);
 void lguest64_iret(void), lguest64_halt(void), lguest64_syscall_entry(void), lguest64_secondary_entry(void);
 
 /* Each processor's shared page is the first page of its area. */
@@ -20,13 +19,16 @@ static u8 *shared_page(struct percpu *pc) { return container_of(pc, struct cpu_a
  * the kernel says which of the two it means by a flag in the page that only it can reach. The flag and the SYSCALL are
  * two instructions. What if an interrupt came between them, and its handler made a hypercall of its own? The Host sees
  * the flag, and holds interrupts back while it is set.
+ *
+ * Other designs have other doors, an interrupt of their own or a call into a page of the Host's, and need no flag. The
+ * bytes that are compiled here are then replaced before they are first run (G:025).
  */
 static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 {
 	register ulong r10 __asm__("r10") = d;
 	register ulong r8 __asm__("r8") = e;
 
-	__asm__ volatile("movl $1,%%gs:%c[flag]\n\tsyscall"
+	__asm__ volatile(HYPERCALL
 			 : "+a"(nr)
 			 : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), [flag] "i"(LGS_HYPERCALL_FLAG)
 			 : "rcx", "r11", "memory", "cc");
@@ -109,9 +111,11 @@ static void lguest64_init_cpu(struct cpu_area *area)
 	u32 a, b, c, d;
 
 	/* hcall() finds the flag through %gs, whose base is what this call is about: so by hand. */
-	*(volatile u32 *)(shared + LGS_HYPERCALL_FLAG) = 1;
 	ulong nr = LHCALL_SET_BASE;
-	__asm__ volatile("syscall" : "+a"(nr) : "D"((ulong)LGUEST_BASE_GS_KERNEL), "S"(shared) : "rcx", "r11", "memory", "cc");
+	__asm__ volatile(HYPERCALL_BY("movl $1,%c[flag](%%rsi)")
+			 : "+a"(nr)
+			 : "D"((ulong)LGUEST_BASE_GS_KERNEL), "S"(shared), [flag] "i"(LGS_HYPERCALL_FLAG)
+			 : "rcx", "r11", "memory", "cc");
 	hcall(LHCALL_TS, 1, 0, 0, 0, 0);
 	cpuid(0x80000001, &a, &b, &c, &d);
 	if (d & 1 << 20)
@@ -248,10 +252,7 @@ static __attribute__((noreturn)) void lguest64_restart(void)
 
 const struct pv_ops pv_lguest64 = {
 	.patchable = {
-		[PV_SAVE_FLAGS] = lguest64_save_flags,
-		[PV_RESTORE_FLAGS] = lguest64_restore_flags,
-		[PV_IRQ_DISABLE] = lguest64_irq_disable,
-		[PV_IRQ_ENABLE] = lguest64_irq_enable,
+		/* The interrupt flag's four are design_64.c's. */
 		[PV_IRET] = lguest64_iret,
 		[PV_WRITE_CR3] = lguest64_write_cr3,
 		[PV_SET_PTE] = lguest64_set_pte,

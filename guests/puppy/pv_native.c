@@ -7,6 +7,7 @@
 #include "printk.h"
 #include "proc.h"
 
+extern const struct pv_template native_templates[PV_PATCHABLE];
 void native_save_flags(void), native_restore_flags(void), native_irq_disable(void), native_irq_enable(void);
 void native_iret(void), native_write_cr3(void), native_set_pte(void), native_change_pte(void), native_flush_tlb_one(void);
 
@@ -157,6 +158,7 @@ const struct pv_ops pv_native = {
 		[PV_CHANGE_PTE] = native_change_pte,
 		[PV_FLUSH_TLB_ONE] = native_flush_tlb_one,
 	},
+	.templates = native_templates,
 	.name = "native",
 	.user_cs = USER_CS,
 	.user_ds = USER_DS,

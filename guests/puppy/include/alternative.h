@@ -26,4 +26,6 @@ static inline void full_fence(void)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* x86_64: other code in the place of every hypercall's SYSCALL. */
+void replace_doors(const u8 *start, const u8 *end);
 void forget_other_cpus(void); /* there are none, and will be none */

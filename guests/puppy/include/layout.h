@@ -6,7 +6,7 @@
 
 #ifdef __x86_64__
 #define KERNEL_OFFSET 0xffffffff80000000 /* the image: virtual minus physical */
-#define DIRECT_MAP 0xffff888000000000    /* all of RAM */
+#define DIRECT_MAP 0xffff880000000000    /* all of RAM, unless the host wants these addresses */
 #define IOREMAP_BASE 0xffffc90000000000  /* device registers */
 #define IOREMAP_END 0xffffc90000200000   /* one page table of them */
 #define KERNEL_SPACE 0xffff800000000000  /* from here on addresses are the kernel's */
@@ -97,6 +97,7 @@
 #define BP_RAMDISK_SIZE 0x21c
 #define BP_CMD_LINE_PTR 0x228
 #define BP_SUBARCH 0x23c
+#define BP_SUBARCH_DATA 0x240
 #define BP_E820_TABLE 0x2d0
 #define SUBARCH_NATIVE 0
 #define SUBARCH_LGUEST 1

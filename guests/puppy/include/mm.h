@@ -33,14 +33,19 @@ void page_put(ulong pfn);       /* frees it with the last reference */
 static inline ulong alloc_page(void) { return alloc_pages(0); }
 
 /* Physical address to kernel address and back, within the direct map. */
-static inline void *pa_to_va(ulong pa) { return (void *)(pa + (ulong)DIRECT_MAP); }
+#ifdef __x86_64__
+extern ulong direct_map; /* DIRECT_MAP, or where a host's design has moved it */
+#else
+#define direct_map ((ulong)DIRECT_MAP)
+#endif
+static inline void *pa_to_va(ulong pa) { return (void *)(pa + direct_map); }
 static inline ulong va_to_pa(const void *va)
 {
 #ifdef __x86_64__
 	if ((ulong)va >= KERNEL_OFFSET)
 		return (ulong)va - KERNEL_OFFSET;
 #endif
-	return (ulong)va - (ulong)DIRECT_MAP;
+	return (ulong)va - direct_map;
 }
 static inline void *pfn_to_va(ulong pfn) { return pa_to_va(pfn << PAGE_SHIFT); }
 
@@ -155,6 +160,7 @@ bool fixup_exception(struct pt_regs *regs);
 /* ---- boot.c ---- */
 struct boot_info {
 	u32 subarch;
+	u64 design; /* hardware_subarch_data: lguest64's design word */
 	ulong initrd_start, initrd_size; /* physical */
 	char cmdline[512];
 	int e820_entries;

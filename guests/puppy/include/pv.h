@@ -17,8 +17,14 @@ struct task;
 struct mm;
 struct cpu_area;
 
+/* Code between two labels; none: the function in the table is called. */
+struct pv_template {
+	const u8 *start, *end;
+};
+
 struct pv_ops {
 	void *patchable[PV_PATCHABLE];
+	const struct pv_template *templates; /* by operation, what to patch its places with */
 
 	const char *name;
 	ulong user_cs, user_ds; /* selectors that a user runs with */
@@ -61,11 +67,12 @@ extern struct pv_ops pv_ops;
 extern const struct pv_ops pv_native;
 #ifdef __x86_64__
 extern const struct pv_ops pv_lguest64;
+void lguest64_adapt(u64 design); /* pv_ops, to the design that the host has (design_64.c) */
 #else
 extern const struct pv_ops pv_lguest;
 #endif
 
-void pv_select(u32 subarch);
+void pv_select(u32 subarch, u64 design);
 void pv_patch(void);
 
 /* The call, padded so that any replacement fits, and its record: where, and which operation. */

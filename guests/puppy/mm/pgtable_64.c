@@ -19,7 +19,7 @@
 static ulong index_at(ulong va, int level) { return va >> (12 + 9 * level) & (TABLE_ENTRIES - 1); }
 
 extern char _end[];
-ulong early_next, pte_nx, pte_global;
+ulong early_next, pte_nx, pte_global, direct_map = DIRECT_MAP;
 
 static bool in_initrd(ulong pa)
 {
@@ -74,7 +74,7 @@ void kernel_map_init(void)
 		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
 
 	for (ulong pa = 0; pa < top;) {
-		ulong va = pa + DIRECT_MAP;
+		ulong va = pa + direct_map;
 		if (pv_ops.large_pages && pa + LARGE <= top) {
 			/* One walk for each table of 512 large pages. */
 			ulong *entry = early_entry(va, 1);
