@@ -1,13 +1,10 @@
 import { dirname, resolve } from "node:path"
 import { InvalidArgumentError } from "commander"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Document, parseDocument } from "yaml"
 import { MOST_DISKS } from "../devices/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
-import { BadConfig } from "./errors.ts"
+import type { BadConfig } from "./errors.ts"
 import { parseMac } from "./net.ts"
 import {
   type Arch,
@@ -20,6 +17,7 @@ import {
   type UpOptions,
 } from "./options.ts"
 import { MOST_CPUS, parsePins, type SmpOptions, smpOptions } from "./smp.ts"
+import { type KeyPath, YamlFile } from "./yamlFile.ts"
 
 /*
  * The file of `lguest64 up`: YAML that names guests (docs/up.md). Nothing is opened here but the text itself; what is wrong is
@@ -97,33 +95,8 @@ const KEYS = Object.keys(Guest.fields)
 const UpFile = Schema.Struct({ guests: Schema.Record(Schema.String, Guest) })
 type GuestValue = typeof Guest.Type
 
-type Path_ = ReadonlyArray<PropertyKey>
-
-/** Where in the text the deepest part of `path` is that is there at all. */
-const offsetOf = (document: Document, path: Path_): number => {
-  let node = document.contents as Node | null | undefined
-  let offset = node?.range?.[0] ?? 0
-  for (const key of path) {
-    if (isAlias(node)) node = node.resolve(document)
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key))
-      if (pair === undefined) break
-      offset = (pair.key as Node).range?.[0] ?? offset
-      node = pair.value as Node | null
-    } else if (isSeq(node)) {
-      node = node.items[Number(key)] as Node | undefined
-      offset = node?.range?.[0] ?? offset
-    } else break
-  }
-  return offset
-}
-
-const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, " ")
-
-const formatter = SchemaIssue.makeFormatterStandardSchemaV1()
-
 /** Schema's words for what has a clearer name here. */
-const reworded = (message: string, path: Path_): string => {
+const reworded = (message: string, path: KeyPath): string => {
   if (message === "Expected no excess property")
     return path.length === 1
       ? "there is no such key; the file has `guests` alone"
@@ -140,59 +113,36 @@ export const parseUpFile = (
   text: string,
   up: UpOptions,
 ): Effect.Effect<ReadonlyArray<UpGuest>, BadConfig> =>
-  Effect.suspend(() => {
-    const lines = new LineCounter()
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-    const whereOf = (offset: number, path: Path_) =>
-      `:${lines.linePos(offset).line}${path.length > 0 ? `: ${path.join(".")}` : ""}`
-    const bad = (path: Path_, problem: string) =>
-      Effect.fail(new BadConfig({ file, where: whereOf(offsetOf(document, path), path), problem }))
-
-    const [error] = document.errors
-    if (error !== undefined)
-      return Effect.fail(new BadConfig({ file, where: whereOf(error.pos[0], []), problem: oneLine(error.message) }))
-    let value: unknown
-    try {
-      value = document.toJS()
-    } catch (thrown) {
-      // Aliases that multiply.
-      return bad([], oneLine((thrown as Error).message))
-    }
+  Effect.gen(function* () {
+    const yaml = yield* YamlFile.read(file, text)
+    const bad = (path: KeyPath, problem: string) => Effect.fail(yaml.bad(path, problem))
     // "a:" alone is a guest like any that says nothing.
-    const given = (value as { guests?: Record<string, unknown> } | null)?.guests
+    const given = (yaml.value as { guests?: Record<string, unknown> } | null)?.guests
     if (typeof given === "object" && given !== null) for (const name of Object.keys(given)) given[name] ??= {}
-
-    const decoded = Schema.decodeUnknownResult(UpFile)(value, { onExcessProperty: "error" })
-    if (Result.isFailure(decoded)) {
-      const [issue] = formatter(decoded.failure.issue).issues
-      const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
-      return bad(path, reworded(issue?.message ?? "is wrong", path))
-    }
-    const entries = Object.entries(decoded.success.guests)
-    if (entries.length === 0) return bad(["guests"], "there are none")
-    if (entries.length > MOST_GUESTS) return bad(["guests"], `${MOST_GUESTS} guests are the most`)
+    const decoded = yield* yaml.decode(UpFile, reworded)
+    const entries = Object.entries(decoded.guests)
+    if (entries.length === 0) return yield* bad(["guests"], "there are none")
+    if (entries.length > MOST_GUESTS) return yield* bad(["guests"], `${MOST_GUESTS} guests are the most`)
     const guests: UpGuest[] = []
     for (const [name, guest] of entries) {
       const path = ["guests", name]
-      if (!NAME.test(name)) return bad(path, "a name is a letter, then up to 31 letters, digits, - and _")
-      if (guest.native === true && guest.host !== undefined) return bad([...path, "host"], "a native guest has no host")
+      if (!NAME.test(name)) return yield* bad(path, "a name is a letter, then up to 31 letters, digits, - and _")
+      if (guest.native === true && guest.host !== undefined)
+        return yield* bad([...path, "host"], "a native guest has no host")
       if (guest.native === true && guest.pae === true)
-        return bad([...path, "pae"], "it is a choice of the host's, and a native guest has none")
+        return yield* bad([...path, "pae"], "it is a choice of the host's, and a native guest has none")
       for (const key of ["pcpus", "pin"] as const)
         if (guest.native === true && guest[key] !== undefined)
-          return bad([...path, key], "it is for a host's scheduler, and a native guest has no host")
+          return yield* bad([...path, key], "it is for a host's scheduler, and a native guest has no host")
       if (guest["trace-limit"] !== undefined && guest.trace === undefined)
-        return bad([...path, "trace-limit"], "it bounds the file of `trace`, and there is none")
+        return yield* bad([...path, "trace-limit"], "it bounds the file of `trace`, and there is none")
       const smp = smpOptions(guest.smp, guest.pcpus, guest.pin === undefined ? undefined : parsePins(guest.pin))
-      if (typeof smp === "string") return bad([...path, "pin"], smp.replace(/^--pin /, "it "))
-      const where = (key?: string) => {
-        const to = key === undefined ? path : [...path, key]
-        return whereOf(offsetOf(document, to), to)
-      }
+      if (typeof smp === "string") return yield* bad([...path, "pin"], smp.replace(/^--pin /, "it "))
+      const where = (key?: string) => yaml.where(key === undefined ? path : [...path, key])
       const options = optionsOf(guest, dirname(file), smp, up)
       guests.push({ name, options, host: guest.host, script: guest.script ?? "", where })
     }
-    return Effect.succeed(guests)
+    return guests
   })
 
 const optionsOf = (guest: GuestValue, folder: string, smp: SmpOptions, up: UpOptions): RunOptions => {
