@@ -4,7 +4,8 @@ import { accountTable, writeProtect } from "./protect.ts"
 import { obtainFrame } from "./reclaim.ts"
 import { isDirect, levelOf, ROLE_VCPU_SHIFT } from "./roles.ts"
 import { ageInsert } from "./shadowPage.ts"
-import { PAGE_LIVE, PAGE_TOUCHED, type ShadowState } from "./state.ts"
+import { PAGE_LIVE, PAGE_TOUCHED } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 import { syncAll, syncFrame } from "./unsync.ts"
 
 /*

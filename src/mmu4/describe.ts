@@ -3,7 +3,8 @@ import type { DescribedEntry, Description } from "./interface.ts"
 import { roleName } from "./roles.ts"
 import { currentRoot } from "./root.ts"
 import { addressOf } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_W, ENTRY_X, PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_U, ENTRY_W, ENTRY_X, PAGE_UNSYNC } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * Walks for people: the guest's tables and the shadow side by side. Nothing is changed.
@@ -48,7 +49,8 @@ const describeShadow = (s: ShadowState, root: number, vpn: number): DescribedEnt
     }
     if ((info & ENTRY_LEAF) !== 0) {
       const rights = `${(info & ENTRY_W) !== 0 ? " W" : ""}${(info & ENTRY_X) !== 0 ? " X" : ""}`
-      entries.push({ level, address, lo, hi, note: `gfn ${hex(target)}${rights}` })
+      const user = (info & ENTRY_U) !== 0 ? " U" : ""
+      entries.push({ level, address, lo, hi, note: `gfn ${hex(target)}${rights}${user}` })
       return entries
     }
     const unsync = (s.pageFlags[target]! & PAGE_UNSYNC) !== 0 ? " unsync" : ""

@@ -9,7 +9,8 @@ import { directAccess, leafRights } from "./refresh.ts"
 import { directRole, isDirect, tableRole } from "./roles.ts"
 import { ensureRoot } from "./root.ts"
 import { dropEntry, linkTable, pageOf, setLeaf } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 import { makeUnsync } from "./unsync.ts"
 import type { GuestWalk, Result, VcpuState } from "./vcpuState.ts"
 import { walkGuest } from "./walk.ts"
@@ -42,7 +43,7 @@ const descend = (s: ShadowState, w: GuestWalk, id: number, level: number, userVi
   const gfn = direct ? blockBase(w.gfn, below) : w.table[below]!
   const role = direct
     ? directRole(below, directAccess(w.access, w.dirty))
-    : tableRole(below, w.accessAt[level]!, userView)
+    : tableRole(below, w.accessAt[level]!, userView ? s.views.userRole : 0)
   if ((s.entryInfo[id]! & ENTRY_TABLE) !== 0) {
     const child = s.entryTarget[id]!
     if (s.pageGfn[child] === gfn && s.pageRole[child] === role) {

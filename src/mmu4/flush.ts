@@ -1,7 +1,8 @@
 import { ENTRIES, indexAt } from "./entries.ts"
 import { refreshEntry } from "./refresh.ts"
 import { currentRoot } from "./root.ts"
-import { ENTRY_TABLE, PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import { ENTRY_TABLE, PAGE_UNSYNC } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 import { syncAll } from "./unsync.ts"
 import type { VcpuState } from "./vcpuState.ts"
 import { refreshOpenTables } from "./window.ts"
@@ -32,9 +33,9 @@ const refreshAddress = (s: ShadowState, root: number, vpn: number): void => {
   if ((s.pageFlags[sp]! & PAGE_UNSYNC) !== 0) refreshEntry(s, sp, indexAt(vpn, 1), true)
 }
 
-/** INVLPG, for both views: they are one address space to the guest. */
+/** INVLPG, for all views: they are one address space to the guest. */
 export const flushAddress = (s: ShadowState, v: VcpuState, vpn: number): void => {
-  for (let view = 0; view < 2; view++) {
+  for (let view = 0; view < s.views.count; view++) {
     const root = currentRoot(s, v, view !== 0)
     if (root >= 0) refreshAddress(s, root, vpn)
   }

@@ -30,8 +30,9 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  *  4. PROTECTION. A frame with a shadow page that is not unsync is mapped writable by no spte, and no 2 MiB spte covers a
  *     frame with any. Shadows of one frame are all unsync, and then of level 1, or none is.
  *  5. ACCESSED, DIRTY. An spte exists only if the guest's A flags were set on the path, and is writable only if D was.
- *  6. VIEWS. The user view maps only pages whose guest entries all have U set; the kernel view does not look at U. Both
- *     run at ring 3, so all sptes have U set.
+ *  6. VIEWS (views.ts). The user view, if it is one of its own, maps only pages whose guest entries all have U set; the
+ *     other view maps them all. If the guest's kernel is a supervisor to paging, a leaf has U only if they all have;
+ *     else kernel and user both run at ring 3, and all sptes have U set.
  *  7. TLB. No processor's TLB holds more than the shadow does: every removal or narrowing is flushed before the call ends
  *     (and before a frame gets another use).
  *  8. BOUND. There are never more shadow pages than the limit, and never too few to resolve a fault.
@@ -46,7 +47,7 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  *   - an spte in memory changes by atomic operations, never half of it visible (spte.ts).
  *
  * Mechanisms, in the order in which an access meets them: walk.ts and accessedDirty.ts (the guest's walk), fault.ts (walk
- * to spte), hugePages.ts, create.ts with hash.ts and roles.ts (find or make shadow pages), reclaim.ts (the limit),
+ * to spte), hugePages.ts, create.ts with hash.ts, roles.ts and views.ts (find or make shadow pages), reclaim.ts (the limit),
  * spte.ts with rmap.ts (the only writer of sptes), protect.ts (write protection), unsync.ts and emulate.ts with window.ts
  * (the ways in which a guest's stores to its tables reach the shadow), refresh.ts (one spte follows its guest entry), flush.ts,
  * root.ts, zap.ts, describe.ts. What the host does in the guest's name begins in lookUp.ts.

@@ -68,6 +68,13 @@ export interface ShadowMmuConfig {
   readonly heap: SharedHeap
   /** Most shadow pages (4 KiB each) that this guest may have; at least `minimumShadowPages(vcpus)`. Default 4096. */
   readonly limit?: number
+  /**
+   * Address spaces of guest kernel and guest user. 2: the user's view lacks the kernel's pages. 1: one set of shadows
+   * serves both, which is safe only with `supervisor`. Default 2.
+   */
+  readonly views?: 1 | 2
+  /** The guest's kernel runs at a ring that paging takes for a supervisor (0 to 2). Default: at ring 3. */
+  readonly supervisor?: boolean
   /** Bits of a physical address that the guest's CPUID promises; the bits above, to 51, are reserved. Default 40. */
   readonly physicalBits?: number
 }
@@ -114,12 +121,15 @@ export interface VcpuMmu {
   readonly pgd: number
   /**
    * Host-physical address for CR3. Ask before every entry to the guest, after all other calls: the answer is good, and
-   * its frame is not used for anything else, until the next `rootFor` of the same view. Never fails.
+   * its frame is not used for anything else and keeps the host's entries, until the `rootFor` after the next one: where
+   * all of the host is mapped, a processor stays on the old root while the host works, up to the entry code's MOV CR3,
+   * which comes after the next `rootFor`. Never fails.
    */
   rootFor(userView: boolean): number
   /**
    * A #PF that the processor took in the guest at vpn:offset with its error code (of which only W and I/D matter:
-   * ring 3 and the shadow's own present bits say nothing about the guest).
+   * ring 3 and the shadow's own present bits say nothing about the guest). `userView` in this and the following calls:
+   * the access is the guest's user's, however many views there are.
    */
   pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult
   /**
@@ -226,8 +236,14 @@ export interface Description {
   readonly shadow: readonly DescribedEntry[]
 }
 
-/** The least limit: for each virtual CPU its roots (both views, those in use and those handed out before), and the tables of eight distinct addresses (an instruction can need that many). */
-export const minimumShadowPages = (vcpus: number): number => vcpus * (4 + 8 * 3)
+/**
+ * Roots that a virtual CPU may hold: in both views the one in use and the two that were handed out last, or four of each
+ * (throwAway/).
+ */
+export const MAX_ROOTS = 8
+
+/** The least limit: for each virtual CPU its roots, and the tables of eight distinct addresses (an instruction can need that many). */
+export const minimumShadowPages = (vcpus: number): number => vcpus * (MAX_ROOTS + 8 * 3)
 
 /** Bad configuration; the message says what. */
 export class BadMmuConfig extends Error {

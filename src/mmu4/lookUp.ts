@@ -2,7 +2,8 @@ import { ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
 import { PF_FETCH, PF_WRITE } from "./interface.ts"
 import { currentRoot } from "./root.ts"
 import { levelOfEntry } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 import type { VcpuState } from "./vcpuState.ts"
 
 /*
@@ -30,8 +31,10 @@ export const lookUp = (s: ShadowState, v: VcpuState, vpn: number, access: number
   if (root < 0) return -1
   const id = leafOf(s, root, vpn)
   if (id < 0) return -1
-  const info = s.entryInfo[id]!
-  if ((access & PF_WRITE) !== 0 && (info & ENTRY_W) === 0) return -1
-  if ((access & PF_FETCH) !== 0 && (info & ENTRY_X) === 0) return -1
+  const needs =
+    ((access & PF_WRITE) !== 0 ? ENTRY_W : 0) |
+    ((access & PF_FETCH) !== 0 ? ENTRY_X : 0) |
+    (userView ? s.views.userNeeds : 0)
+  if ((s.entryInfo[id]! & needs) !== needs) return -1
   return s.entryTarget[id]! + (vpn % FRAMES_PER_ENTRY[levelOfEntry(s, id)]!)
 }

@@ -3,7 +3,8 @@ import { HUGE_FRAMES } from "./entries.ts"
 import { leafList, listFirst, listNext } from "./rmap.ts"
 import { isDirect } from "./roles.ts"
 import { denyWrite, dropEntry } from "./spte.ts"
-import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import { PAGE_UNSYNC } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * H:270 How do we notice that the Guest changes a table? Like any parent: by taking the pen away. A frame that is a

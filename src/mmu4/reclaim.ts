@@ -2,7 +2,8 @@ import { listFirst, listNext, parentList } from "./rmap.ts"
 import { levelOf } from "./roles.ts"
 import { ageInsert, ageRemove, zapPage } from "./shadowPage.ts"
 import { testAndClearAccessed } from "./spte.ts"
-import { PAGE_TOUCHED, type ShadowState } from "./state.ts"
+import { PAGE_TOUCHED } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * H:320 A hostile Guest can have more page tables than we have memory. It does not get it: a shadow can be made again,

@@ -1,9 +1,21 @@
 import { A, D, ENTRIES, ENTRY_BYTES, frameOf, FRAMES_PER_ENTRY, mapsPage, P, reservedLo } from "./entries.ts"
 import { mayWrite } from "./protect.ts"
 import { readGuestEntry } from "./guestEntry.ts"
-import { accessBelow, directRole, levelOf, ROLE_USER, ROLE_W, ROLE_X, tableRole, visible } from "./roles.ts"
+import {
+  ACCESS_ALL,
+  accessBelow,
+  directRole,
+  levelOf,
+  ROLE_U,
+  ROLE_USER,
+  ROLE_W,
+  ROLE_X,
+  tableRole,
+  visible,
+} from "./roles.ts"
 import { dropEntry, setLeaf } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_U, ENTRY_W, ENTRY_X } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * Brings one spte in line with the guest entry that it was made from. It is kept where the guest entry still says the
@@ -12,7 +24,9 @@ import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./s
 
 /** Rights of a leaf whose path allows `access`, for a page that is clean or dirty. */
 export const leafRights = (access: number, dirty: boolean): number =>
-  ((access & ROLE_W) !== 0 && dirty ? ENTRY_W : 0) | ((access & ROLE_X) !== 0 ? ENTRY_X : 0)
+  ((access & ROLE_W) !== 0 && dirty ? ENTRY_W : 0) |
+  ((access & ROLE_X) !== 0 ? ENTRY_X : 0) |
+  ((access & ROLE_U) !== 0 ? ENTRY_U : 0)
 
 /** Access of a direct page: clean large pages are read-only in all their parts. */
 export const directAccess = (access: number, dirty: boolean): number => (dirty ? access : access & ~ROLE_W)
@@ -56,13 +70,13 @@ export const refreshEntry = (s: ShadowState, sp: number, index: number, prefetch
   const lo = s.guestLo
   const hi = s.guestHi
   const targetBefore = s.entryTarget[id]!
-  const userView = (role & ROLE_USER) !== 0
+  const viewRole = role & ROLE_USER
   const usable =
     (lo & (P | A)) === (P | A) &&
     (lo & reservedLo(lo, level)) === 0 &&
     (hi & s.reservedHi) === 0 &&
-    visible(userView, lo)
-  const access = accessBelow(role, lo, hi) & (ROLE_W | ROLE_X)
+    visible(viewRole, lo)
+  const access = accessBelow(role, lo, hi) & ACCESS_ALL
   const frame = frameOf(lo, hi)
   if (!usable) {
     dropEntry(s, id)
@@ -74,7 +88,7 @@ export const refreshEntry = (s: ShadowState, sp: number, index: number, prefetch
   } else if (
     (info & ENTRY_LEAF) !== 0 ||
     s.pageGfn[targetBefore] !== frame ||
-    s.pageRole[targetBefore] !== tableRole(level - 1, access, userView)
+    s.pageRole[targetBefore] !== tableRole(level - 1, access, viewRole)
   ) {
     dropEntry(s, id)
   }

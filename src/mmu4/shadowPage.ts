@@ -4,7 +4,8 @@ import { unaccountTable } from "./protect.ts"
 import { listFirst, parentList } from "./rmap.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { dropEntry } from "./spte.ts"
-import { PAGE_DEAD, PAGE_LIVE, PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import { PAGE_DEAD, PAGE_LIVE, PAGE_UNSYNC } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * The end of shadow pages, and the age list that orders them. (Their beginning is in create.ts.)

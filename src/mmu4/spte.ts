@@ -1,7 +1,8 @@
 import { A, D, ENTRIES, ENTRY_BYTES, FRAME_BYTES, NX_HI, P, PS, RW, US } from "./entries.ts"
 import { leafList, listInsert, listRemove, parentList } from "./rmap.ts"
 import { levelOf } from "./roles.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_U, ENTRY_W, ENTRY_X } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * H:250 Shadow entries are the crown jewels: whoever could write one has all of memory. So one file writes them, and
@@ -70,8 +71,8 @@ export const linkTable = (s: ShadowState, id: number, child: number): void => {
 }
 
 /**
- * Makes an spte map guest frame `gfn` (the first of 512 in level 2), backed by `hfn`, with the rights ENTRY_W, ENTRY_X in
- * `rights`. A writable leaf is a dirty one already, in the guest's table, so D is set too.
+ * Makes an spte map guest frame `gfn` (the first of 512 in level 2), backed by `hfn`, with the rights ENTRY_W, ENTRY_X,
+ * ENTRY_U in `rights`. A writable leaf is a dirty one already, in the guest's table, so D is set too.
  */
 export const setLeaf = (s: ShadowState, id: number, gfn: number, hfn: number, rights: number): void => {
   const before = s.entryInfo[id]!
@@ -88,7 +89,8 @@ export const setLeaf = (s: ShadowState, id: number, gfn: number, hfn: number, ri
     s.flushPending = true
   }
   s.entryInfo[id] = info
-  const lo = P | US | A | ((rights & ENTRY_W) !== 0 ? RW | D : 0) | (level === 2 ? PS : 0)
+  const user = (rights & ENTRY_U) !== 0 ? US : s.views.leafBits
+  const lo = P | A | user | ((rights & ENTRY_W) !== 0 ? RW | D : 0) | (level === 2 ? PS : 0)
   store(s, id, hfn, lo, (rights & ENTRY_X) !== 0 ? 0 : NX_HI)
 }
 

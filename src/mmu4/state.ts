@@ -15,6 +15,7 @@ import { MAX_VCPUS } from "./roles.ts"
 import { MmuScalars } from "./scalars.ts"
 import { newStats } from "./stats.ts"
 import { VcpuState } from "./vcpuState.ts"
+import { type Views, viewsOf } from "./views.ts"
 
 /*
  * Everything that the shadow MMU of one guest remembers beside the shadow tables themselves, as columns of typed arrays
@@ -27,23 +28,6 @@ import { VcpuState } from "./vcpuState.ts"
  * processor changes there (accessed, dirty) is a hint for reclaim and nothing else.
  */
 
-/** pageFlags: the slot is in use. */
-export const PAGE_LIVE = 1
-/** Its guest table may have been written since it was read. Level 1 only; all pages of a frame or none. */
-export const PAGE_UNSYNC = 2
-/** Zapped while pinned: empty, not to be found, freed when the last pin goes. */
-export const PAGE_DEAD = 4
-/** Used since the reclaimer looked last. */
-export const PAGE_TOUCHED = 8
-
-/** entryInfo: maps a page (4 KiB in level 1, else 2 MiB); entryTarget is its first guest frame. */
-export const ENTRY_LEAF = 1
-/** Refers to a shadow page; entryTarget is its slot. */
-export const ENTRY_TABLE = 2
-/** A leaf that allows writing, executing. */
-export const ENTRY_W = 4
-export const ENTRY_X = 8
-
 const defaultLimit = (frames: number, vcpus: number): number =>
   Math.max(minimumShadowPages(vcpus), Math.min(8192, Math.max(256, frames >>> 4)))
 
@@ -55,6 +39,7 @@ export class ShadowState extends MmuScalars {
   readonly allocator: FrameAllocator
   readonly flushers: readonly TlbFlusher[]
   readonly host: HostEntries
+  readonly views: Views
   readonly stats: MmuStats
   readonly limit: number
   readonly frameCount: number
@@ -144,6 +129,7 @@ export class ShadowState extends MmuScalars {
     this.allocator = config.allocator
     this.flushers = config.flushers
     this.host = config.host
+    this.views = viewsOf(config.views ?? 2, config.supervisor ?? false)
     this.limit = limit
     this.frameCount = count
     this.regionCount = Math.ceil(count / HUGE_FRAMES)

@@ -3,7 +3,8 @@ import { writeProtect } from "./protect.ts"
 import { refreshTable } from "./refresh.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { clearUnsync, zapPage } from "./shadowPage.ts"
-import { PAGE_UNSYNC, type ShadowState } from "./state.ts"
+import { PAGE_UNSYNC } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * H:280 But a fault for each entry of a fork is dear. Now remember that a TLB may be wrong until it is told (P:100).

@@ -14,7 +14,7 @@ export class GuestWalk {
   leafLevel = 0
   /** Guest frame of the 4 KiB page; may lie beyond memory. */
   gfn = 0
-  /** ROLE_W and ROLE_X as all entries together allow. */
+  /** ROLE_W, ROLE_X and ROLE_U as all entries together allow. */
   access = 0
   /** The mapping entry's D flag, after the walk. */
   dirty = false
@@ -47,13 +47,14 @@ const LINEAR = 0
 const PGD_GFN = 1
 const CURRENT = 2
 const HANDED = 4
-const WINDOW_GFN = 6
+const RETIRED = 6
+const WINDOW_GFN = 8
 const WINDOW_ID = WINDOW_GFN + WINDOWS
 const CELLS = WINDOW_ID + WINDOWS
 
 /**
  * What the MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. View 0
- * is the kernel's, 1 the user's.
+ * is the kernel's, 1 the user's if it has one of its own (views.ts).
  */
 export class VcpuState {
   readonly index: number
@@ -62,6 +63,8 @@ export class VcpuState {
   readonly current: Int32Array
   /** Root that `rootFor` returned last, by view: the processor may be running on it. Pinned. */
   readonly handed: Int32Array
+  /** Root that was returned before that: the processor may not have left it yet. Pinned. */
+  readonly retired: Int32Array
   /** window.ts: the tables that are open for one instruction (-1: none), and the sptes that map them. */
   readonly windowGfn: Int32Array
   readonly windowId: Int32Array
@@ -73,11 +76,12 @@ export class VcpuState {
     this.cells = heap.i32(CELLS)
     this.current = this.cells.subarray(CURRENT, CURRENT + 2)
     this.handed = this.cells.subarray(HANDED, HANDED + 2)
+    this.retired = this.cells.subarray(RETIRED, RETIRED + 2)
     this.windowGfn = this.cells.subarray(WINDOW_GFN, WINDOW_GFN + WINDOWS)
     this.windowId = this.cells.subarray(WINDOW_ID, WINDOW_ID + WINDOWS)
     if (!heap.fresh) return
     this.linear = true
-    for (const none of [this.current, this.handed, this.windowGfn]) none.fill(-1)
+    for (const none of [this.current, this.handed, this.retired, this.windowGfn]) none.fill(-1)
   }
 
   get linear(): boolean {

@@ -12,7 +12,7 @@ import {
   PF_WRITE,
   type FaultKind,
 } from "./interface.ts"
-import { ACCESS_ALL, accessBelow, ROLE_W, ROLE_X } from "./roles.ts"
+import { accessBelow, ROLE_W, ROLE_X } from "./roles.ts"
 import type { ShadowState } from "./state.ts"
 import type { GuestWalk, VcpuState } from "./vcpuState.ts"
 
@@ -40,7 +40,7 @@ const linearWalk = (w: GuestWalk, vpn: number, bits: number): FaultKind => {
   if ((bits & PF_USER) !== 0) return fault(w, bits | PF_PRESENT)
   w.leafLevel = 4
   w.gfn = vpn
-  w.access = ACCESS_ALL
+  w.access = ROLE_W | ROLE_X // the kernel's alone
   w.dirty = true
   return FIXED
 }
@@ -63,7 +63,7 @@ const readEntry = (s: ShadowState, w: GuestWalk, table: number, vpn: number, lev
 
 const tableWalk = (s: ShadowState, w: GuestWalk, pgdGfn: number, vpn: number, bits: number): FaultKind => {
   let table = pgdGfn
-  let access = ACCESS_ALL
+  let access = s.views.access
   let user = US
   for (let level = 4; ; level--) {
     if (!readEntry(s, w, table, vpn, level)) return KILL

@@ -3,7 +3,8 @@ import { countStore, refreshTables, zapTables } from "./emulate.ts"
 import { leafOf } from "./lookUp.ts"
 import { currentRoot } from "./root.ts"
 import { addressOf, changeLow, levelOfEntry } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_W, type ShadowState } from "./state.ts"
+import { ENTRY_LEAF, ENTRY_W } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 import { WINDOWS, type VcpuState } from "./vcpuState.ts"
 
 /*

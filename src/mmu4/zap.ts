@@ -4,7 +4,8 @@ import { leafList, listFirst } from "./rmap.ts"
 import { dropRoots } from "./root.ts"
 import { zapPage } from "./shadowPage.ts"
 import { dropEntry } from "./spte.ts"
-import { PAGE_DEAD, type ShadowState } from "./state.ts"
+import { PAGE_DEAD } from "./columns.ts"
+import type { ShadowState } from "./state.ts"
 
 /*
  * Large invalidations.
@@ -34,10 +35,7 @@ export const zapAll = (s: ShadowState): void => {
   s.generation++
   s.stats.zapAlls++
   for (const v of s.vcpus) {
-    for (let view = 0; view < 2; view++) {
-      zapPinned(s, v.current[view]!)
-      zapPinned(s, v.handed[view]!)
-    }
+    for (const held of [v.current, v.handed, v.retired]) for (const sp of held) zapPinned(s, sp)
   }
   s.flushPending = true
   s.flushIfPending()

@@ -60,14 +60,13 @@ export class Guest {
     user = false,
     vcpu = 0,
   ): number | { kind: number; error: number; gpa: number } {
-    const hw = this.world.hardware[vcpu]!
     const cpu = this.mmu.vcpus[vcpu]!
-    hw.root = cpu.rootFor(user)
+    const hw = this.world.enter(vcpu, user)
     let hfn = hw.access(vpn, how === "w", how === "x")
     if (hfn < 0) {
       const { kind, error, gpa } = cpu.pageFault(vpn, 0, -1 - hfn, user)
       if (kind !== FIXED) return { kind, error, gpa }
-      hw.root = cpu.rootFor(user)
+      this.world.enter(vcpu, user)
       hfn = hw.access(vpn, how === "w", how === "x")
       if (hfn < 0) throw new Error("fixed, and still a fault")
     }

@@ -1,6 +1,24 @@
 import { indexAt } from "../../src/mmu4/entries.ts"
-import { levelOf, isDirect, ROLE_USER, ROLE_W, ROLE_X, ROLE_VCPU_SHIFT, roleName } from "../../src/mmu4/roles.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, PAGE_DEAD, PAGE_LIVE, PAGE_UNSYNC } from "../../src/mmu4/state.ts"
+import {
+  levelOf,
+  isDirect,
+  ROLE_U,
+  ROLE_USER,
+  ROLE_W,
+  ROLE_X,
+  ROLE_VCPU_SHIFT,
+  roleName,
+} from "../../src/mmu4/roles.ts"
+import {
+  ENTRY_LEAF,
+  ENTRY_TABLE,
+  ENTRY_U,
+  ENTRY_W,
+  ENTRY_X,
+  PAGE_DEAD,
+  PAGE_LIVE,
+  PAGE_UNSYNC,
+} from "../../src/mmu4/columns.ts"
 import { HOST_SLOT } from "./reference.ts"
 import { GUEST_FRAMES, hostEntryLo, type World } from "./world.ts"
 
@@ -106,7 +124,8 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
     }
     present++
     const frame = (hi & 0xfffff) * 0x100000 + (lo >>> 12)
-    must((lo & 5) === 5, () => `${where(i)}: P and U`)
+    const user = (info & (ENTRY_TABLE | ENTRY_U)) !== 0 || s.views.leafBits !== 0
+    must((lo & 5) === (user ? 5 : 1), () => `${where(i)}: P and U`)
     if ((info & ENTRY_TABLE) !== 0) {
       must(info === ENTRY_TABLE, () => `${where(i)}: info ${info}`)
       must((s.pageFlags[target]! & (PAGE_LIVE | PAGE_DEAD)) === PAGE_LIVE, () => `${where(i)} refers to a dead page`)
@@ -132,7 +151,10 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
     if (isDirect(role)) {
       const base = s.pageGfn[sp]! + i * (level === 2 ? 512 : 1)
       must(target === base, () => `${where(i)}: direct page maps ${target}`)
-      const allowed = ((role & ROLE_W) !== 0 ? ENTRY_W : 0) | ((role & ROLE_X) !== 0 ? ENTRY_X : 0)
+      const allowed =
+        ((role & ROLE_W) !== 0 ? ENTRY_W : 0) |
+        ((role & ROLE_X) !== 0 ? ENTRY_X : 0) |
+        ((role & ROLE_U) !== 0 ? ENTRY_U : 0)
       must((info & ~(allowed | ENTRY_LEAF)) === 0, () => `${where(i)}: more than the role allows`)
     }
   }
@@ -204,7 +226,7 @@ const checkRoots = (world: World): void => {
   const s = world.mmu.state
   const pins = new Int32Array(s.limit)
   for (const v of s.vcpus)
-    for (const sp of [...v.current, ...v.handed])
+    for (const sp of [...v.current, ...v.handed, ...v.retired])
       if (sp >= 0) {
         pins[sp]!++
         must((s.pageFlags[sp]! & PAGE_LIVE) !== 0, () => `vcpu ${v.index} holds page ${sp}, which is free`)
@@ -229,6 +251,7 @@ const checkTruth = (world: World, sp: number): void => {
     must((role & ROLE_USER) === 0 || (entry & US) !== 0n, () => `${where()}: not the user's`)
     const writable = (role & ROLE_W) !== 0 && (entry & RW) !== 0n
     const executable = (role & ROLE_X) !== 0 && (entry & NX) === 0n
+    const users = (role & ROLE_U) !== 0 && (entry & US) !== 0n
     const large = level > 1 && (entry & PS) !== 0n
     const gfn = Number((entry & ADDRESS) >> 12n)
     const target = s.entryTarget[id]!
@@ -237,11 +260,13 @@ const checkTruth = (world: World, sp: number): void => {
       must(target === (large ? gfn - (gfn % 512) : gfn), () => `${where()}: maps gfn ${target}`)
       must((info & ENTRY_W) === 0 || (writable && (entry & D) !== 0n), () => `${where()}: writable`)
       must((info & ENTRY_X) === 0 || executable, () => `${where()}: executable`)
+      must((info & ENTRY_U) === 0 || users, () => `${where()}: the user's`)
       continue
     }
     const childRole = s.pageRole[target]!
     must(isDirect(childRole) === large, () => `${where()}: kind of table`)
     must((childRole & ROLE_X) === 0 || executable, () => `${where()}: executable below`)
+    must((childRole & ROLE_U) === 0 || users, () => `${where()}: the user's below`)
     const below = large ? writable && (entry & D) !== 0n : writable
     must((childRole & ROLE_W) === 0 || below, () => `${where()}: writable below`)
     if (large) {
@@ -267,5 +292,6 @@ const checkTlbs = (world: World): void => {
       must(now?.hfn === e.hfn, () => `${where()}: frame ${e.hfn} is stale`)
       must(!e.writable || now!.writable, () => `${where()}: stale W`)
       must(!e.executable || now!.executable, () => `${where()}: stale X`)
+      must(!e.user || now!.user, () => `${where()}: stale U`)
     }
 }

@@ -65,6 +65,7 @@ const entryFor = (frame: number): bigint => {
 /** The processor's stay in the guest: until it faults, or is asked to leave. What `work` says is why it left. */
 const inGuest = <T>(user: boolean, work: () => T): T => {
   own.root = cpu.rootFor(user)
+  own.ring3 = user || options.supervisor !== true
   shootdown.enter(vcpu)
   own.flushAll()
   try {

@@ -3,16 +3,17 @@ import { describe, expect, it } from "vitest"
 import { minimumShadowPages } from "../../src/mmu4/index.ts"
 import { steps, tables, vpns } from "./random.ts"
 import { Simulation } from "./simulation.ts"
+import { MODES, type WorldOptions } from "./world.ts"
 
 /*
  * Random guests on random tables; after each step all invariants of src/mmu4/index.ts are checked from scratch, and each
  * access is held against an independent architectural walk (simulation.ts says what is promised).
  */
 
-const run = (vcpus: number, limit: number | undefined, count: number, runs: number) =>
+const run = (options: WorldOptions, count: number, runs: number) =>
   fc.assert(
     fc.property(vpns, tables, steps(count), (addresses, contents, list) => {
-      const simulation = new Simulation({ vcpus, ...(limit === undefined ? {} : { limit }) }, addresses, contents)
+      const simulation = new Simulation(options, addresses, contents)
       simulation.run(list)
       expect(simulation.world.memory.words.subarray(0, 16 * 1024).every((w) => w === 0)).toBe(true)
       simulation.world.mmu.destroy()
@@ -21,8 +22,10 @@ const run = (vcpus: number, limit: number | undefined, count: number, runs: numb
     { numRuns: runs },
   )
 
-describe("an access through the shadow", () => {
-  it("is what an architectural walk promises", () => run(1, 256, 80, 60))
-  it("is, with two virtual CPUs on shared tables", () => run(2, 256, 80, 60))
-  it("is, with as few shadow pages as there can be", () => run(1, minimumShadowPages(1), 120, 50))
+describe.each(MODES)("an access through the shadow, with $name,", ({ views, supervisor }) => {
+  const mode = { views, supervisor }
+  it("is what an architectural walk promises", () => run({ ...mode, vcpus: 1, limit: 256 }, 80, 40))
+  it("is, with two virtual CPUs on shared tables", () => run({ ...mode, vcpus: 2, limit: 256 }, 80, 40))
+  it("is, with as few shadow pages as there can be", () =>
+    run({ ...mode, vcpus: 1, limit: minimumShadowPages(1) }, 120, 30))
 })

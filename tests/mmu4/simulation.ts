@@ -1,7 +1,7 @@
 import { EMULATE, FIXED, GUEST_FAULT, KILL, MMIO } from "../../src/mmu4/index.ts"
 import { check } from "./invariants.ts"
 import { HOST_SLOT, permits, referenceWalk, type Access, type Outcome, type Translation } from "./reference.ts"
-import { GUEST_FRAMES, hfnToGfn, HOLE, World, type WorldOptions } from "./world.ts"
+import { GUEST_FRAMES, type Hardware, hfnToGfn, HOLE, hostEntryLo, World, type WorldOptions } from "./world.ts"
 
 /*
  * A guest that does whatever a list of steps says, on one or two virtual CPUs, and what the architecture promises it.
@@ -90,6 +90,8 @@ type View = 0 | 1
 const nameOf = (t: Translation): string => `${t.gfn}${t.writable ? "W" : ""}${t.executable ? "X" : ""}`
 
 class Processor {
+  /** The roots that it was given last, newest first: it may be on either. */
+  readonly roots: number[] = []
   /** Guest PML4; -1: linear. */
   pgd = -1
   /** [view * addresses + i]: translations since the last flush. */
@@ -162,7 +164,27 @@ export class Simulation {
     for (const step of steps) {
       this.step(step)
       check(this.world)
+      this.checkRoots()
     }
+  }
+
+  private enter(vcpu: number, user: boolean): Hardware {
+    const hw = this.world.enter(vcpu, user)
+    const { roots } = this.processors[vcpu]!
+    roots.unshift(hw.root)
+    roots.length = Math.min(roots.length, 2)
+    return hw
+  }
+
+  /** What was handed out last, and before that, is there and has the host's entry. */
+  private checkRoots(): void {
+    const { memory, allocator } = this.world
+    this.processors.forEach(({ roots }, vcpu) => {
+      for (const root of roots) {
+        expectEqual(allocator.out.has(root / 4096), true, `the frame of root ${root.toString(16)} is in use`)
+        expectEqual(memory.read32(root + 8 * HOST_SLOT) & ~0x20, hostEntryLo(vcpu), "the host's entry")
+      }
+    })
   }
 
   /** Goes on as another thread would: with objects of its own over what is shared. */
@@ -292,9 +314,8 @@ export class Simulation {
     const p = this.processors[vcpu]!
     const vpn = this.vpns[i]!
     const access = this.kinds(how, user)
-    const hw = world.hardware[vcpu]!
     const cpu = world.mmu.vcpus[vcpu]!
-    hw.root = cpu.rootFor(user)
+    const hw = this.enter(vcpu, user)
     let hfn = hw.access(vpn, access.write, access.fetch)
     if (hfn < 0) {
       const before = this.walk(p, vpn, access)
@@ -303,7 +324,7 @@ export class Simulation {
       if (r.kind === EMULATE) return "emulate"
       if (r.kind !== FIXED) return "fault"
       // PROGRESS
-      hw.root = cpu.rootFor(user)
+      this.enter(vcpu, user)
       hfn = hw.access(vpn, access.write, access.fetch)
       expectEqual(hfn >= 0, true, "a fixed access succeeds")
     }
@@ -317,13 +338,16 @@ export class Simulation {
   private expectPromised(vcpu: number, i: number, access: Access, gfn: number): void {
     const p = this.processors[vcpu]!
     const vpn = this.vpns[i]!
-    const seen = p.seen[(access.user ? 1 : 0) * this.vpns.length + i]!
-    const allowed = [...seen.values()].filter((t) => t.gfn === gfn && permits(t, access))
+    // In one view at ring 3 nothing keeps the user from what is the kernel's.
+    const { views, supervisor } = this.options
+    const asUser = access.user && !(views === 1 && supervisor !== true)
+    const seen = p.seen[(asUser ? 1 : 0) * this.vpns.length + i]!
+    const allowed = [...seen.values()].filter((t) => t.gfn === gfn && permits(t, { ...access, user: asUser }))
     if (allowed.length === 0)
       throw new Error(
         `${vpn.toString(16)} is gfn ${gfn} ${JSON.stringify(access)}, not one of ${[...seen.keys()].join()}`,
       )
-    const now = this.walk(p, vpn, access)
+    const now = this.walk(p, vpn, { ...access, user: asUser })
     if (seen.size === 1 && now.kind === "ok" && now.translation.gfn === gfn) {
       // Flags that the guest has cleared since may be clear; the MMU knows of none unless a table is unsync.
       if (this.world.mmu.state.unsyncCount === 0) this.expectFlags(now.translation, access.write)
@@ -335,13 +359,12 @@ export class Simulation {
     const { world } = this
     const slot = WINDOW_SLOTS[op.window % WINDOW_SLOTS.length]!
     const vpn = slot * 2 ** 27 + op.frame
-    const hw = world.hardware[vcpu]!
     const cpu = world.mmu.vcpus[vcpu]!
     const whole = resolve(op.frame, op.value)
     const value = op.size === 8 ? whole : whole & (2n ** BigInt(8 * op.size) - 1n)
     const lo = Number(value & 0xffffffffn)
     const hi = Number(value >> 32n)
-    hw.root = cpu.rootFor(false)
+    const hw = this.enter(vcpu, false)
     let hfn = hw.access(vpn, true, false)
     if (hfn < 0) {
       const r = cpu.pageFault(vpn, op.index * 8, -1 - hfn, false)
@@ -352,7 +375,7 @@ export class Simulation {
       }
       if (r.kind === EMULATE) expectEqual(cpu.openWindow(vpn, false), true, "a window after EMULATE")
       else if (r.kind !== FIXED) return
-      hw.root = cpu.rootFor(false)
+      this.enter(vcpu, false)
       hfn = hw.access(vpn, true, false)
       expectEqual(hfn >= 0, true, "a fixed store succeeds")
     }

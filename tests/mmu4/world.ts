@@ -115,6 +115,7 @@ export interface TlbEntry {
   readonly hfn: number
   readonly writable: boolean
   readonly executable: boolean
+  readonly user: boolean
 }
 
 const P = 1
@@ -124,9 +125,11 @@ const A = 0x20
 const D = 0x40
 const PS = 0x80
 
-/** A processor at ring 3 on shadow tables. Its TLB forgets nothing by itself, not even at a CR3 load (as with PCIDs). */
+/** A processor on shadow tables. Its TLB forgets nothing by itself, not even at a CR3 load (as with PCIDs). */
 export class Hardware {
   root = 0
+  /** At ring 3, where paging asks for U; else a supervisor. */
+  ring3 = true
   readonly tlb = new Map<string, TlbEntry>()
   private readonly memory: TestMemory
   constructor(memory: TestMemory) {
@@ -145,7 +148,8 @@ export class Hardware {
   access(vpn: number, write: boolean, fetch: boolean): number {
     const key = `${this.root}:${vpn}`
     const hit = this.tlb.get(key)
-    if (hit !== undefined && (!write || hit.writable) && (!fetch || hit.executable)) return hit.hfn
+    if (hit !== undefined && (!write || hit.writable) && (!fetch || hit.executable) && (!this.ring3 || hit.user))
+      return hit.hfn
     // A fault, or a walk, drops what was there (SDM vol. 3, 4.10.4.1).
     this.tlb.delete(key)
     let found = this.walk(this.root, vpn, write, fetch)
@@ -158,10 +162,11 @@ export class Hardware {
   /** A walk of the shadow; sets A and D like a processor. Undefined: an entry has changed meanwhile. */
   private walk(root: number, vpn: number, write: boolean, fetch: boolean): TlbEntry | number | undefined {
     const m = this.memory
-    const cause = US | (write ? 2 : 0) | (fetch ? 16 : 0)
+    const cause = (this.ring3 ? US : 0) | (write ? 2 : 0) | (fetch ? 16 : 0)
     let table = root
     let writable = true
     let executable = true
+    let user = true
     const path: { readonly at: number; readonly seen: bigint }[] = []
     for (let shift = 27; ; shift -= 9) {
       const at = table + 8 * (Math.floor(vpn / 2 ** shift) % 512)
@@ -170,15 +175,15 @@ export class Hardware {
       const hi = Number(seen >> 32n)
       if ((lo & P) === 0) return cause
       if ((hi & 0x7fffff00) !== 0) return cause | 9
-      if ((lo & US) === 0) return cause | 1
       path.push({ at, seen })
       writable &&= (lo & RW) !== 0
       executable &&= hi >>> 31 === 0
+      user &&= (lo & US) !== 0
       const frame = (hi & 0xff) * 0x100000 + (lo >>> 12)
       const large = shift === 9 && (lo & PS) !== 0
       if ((lo & PS) !== 0 && shift !== 9 && shift !== 0) return cause | 9
       if (shift === 0 || large) {
-        if ((write && !writable) || (fetch && !executable)) return cause | 1
+        if ((write && !writable) || (fetch && !executable) || (this.ring3 && !user)) return cause | 1
         for (const p of path) {
           const flags = BigInt(write && p.at === at ? A | D : A)
           if ((p.seen & flags) !== flags && !m.exchange64(p.at, p.seen, p.seen | flags)) return undefined
@@ -189,6 +194,7 @@ export class Hardware {
           hfn: frame + (vpn % 2 ** shift),
           writable: writable && (write || (lo & D) !== 0),
           executable,
+          user,
         }
       }
       table = frame * 4096
@@ -196,21 +202,23 @@ export class Hardware {
   }
 
   /** What the shadow under a root would allow now, without A and D. */
-  peek(root: number, vpn: number): { hfn: number; writable: boolean; executable: boolean } | undefined {
+  peek(root: number, vpn: number): Omit<TlbEntry, "root" | "vpn"> | undefined {
     const m = this.memory
     let table = root
     let writable = true
     let executable = true
+    let user = true
     for (let shift = 27; ; shift -= 9) {
       const at = table + 8 * (Math.floor(vpn / 2 ** shift) % 512)
       const lo = m.read32(at)
       const hi = m.read32(at + 4)
-      if ((lo & (P | US)) !== (P | US)) return undefined
+      if ((lo & P) === 0) return undefined
       writable &&= (lo & RW) !== 0
       executable &&= hi >>> 31 === 0
+      user &&= (lo & US) !== 0
       const frame = (hi & 0xff) * 0x100000 + (lo >>> 12)
       if (shift === 0 || (shift === 9 && (lo & PS) !== 0))
-        return { hfn: frame + (vpn % 2 ** shift), writable, executable }
+        return { hfn: frame + (vpn % 2 ** shift), writable, executable, user }
       table = frame * 4096
     }
   }
@@ -226,12 +234,22 @@ for (let gfn = 0; gfn < GUEST_FRAMES; gfn++) {
 }
 export { hfnToGfn }
 
+/** All that kernel and user can be to paging, and to each other. */
+export const MODES = [
+  { name: "two views, the kernel at ring 3", views: 2, supervisor: false },
+  { name: "one view, the kernel at ring 3", views: 1, supervisor: false },
+  { name: "two views, the kernel at ring 1", views: 2, supervisor: true },
+  { name: "one view, the kernel at ring 1", views: 1, supervisor: true },
+] as const
+
 /** What the host has in its slot, by virtual CPU: present, supervisor, global. */
 export const hostEntryLo = (vcpu: number): number => 0x00003103 + vcpu * 0x1000
 
 export interface WorldOptions {
   readonly vcpus?: number
   readonly limit?: number
+  readonly views?: 1 | 2
+  readonly supervisor?: boolean
   /** Host frames that can be had for shadow tables. */
   readonly shadowFrames?: number
 }
@@ -255,12 +273,14 @@ const sharedMemory = new TestMemory()
 export class World implements GuestMemory {
   readonly memory: TestMemory
   readonly heap: SharedHeap
+  readonly options: WorldOptions
   readonly allocator: TestAllocator
   readonly hardware: Hardware[]
   readonly mmu: Mmu4
   readonly gfnToHfn = gfnToHfn
 
   constructor(options: WorldOptions = {}, existing?: Existing) {
+    this.options = options
     if (existing === undefined) {
       this.memory = sharedMemory
       this.memory.words.fill(0)
@@ -281,7 +301,17 @@ export class World implements GuestMemory {
       flushers: existing?.flushers ?? this.hardware,
       host: { slots: [HOST_SLOT], entryLo: (_, vcpu) => hostEntryLo(vcpu), entryHi: () => 0 },
       ...(options.limit === undefined ? {} : { limit: options.limit }),
+      ...(options.views === undefined ? {} : { views: options.views }),
+      ...(options.supervisor === undefined ? {} : { supervisor: options.supervisor }),
     })
+  }
+
+  /** The processor goes to its guest: at the root for its kernel or its user, at their rings. */
+  enter(vcpu: number, user: boolean): Hardware {
+    const hw = this.hardware[vcpu]!
+    hw.root = this.mmu.vcpus[vcpu]!.rootFor(user)
+    hw.ring3 = user || this.options.supervisor !== true
+    return hw
   }
 
   get share(): WorldShare {
