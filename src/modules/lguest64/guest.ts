@@ -78,6 +78,8 @@ export class Guest64 {
       flushers: pages.map((_, vcpu) => (vcpu === 0 ? everybody : nobody)),
       host: { slots: [FIXED_SLOT], entryLo: (_slot, vcpu) => pages[vcpu]!.fixedEntry, entryHi: () => 0 },
       limit: config.shadowLimit,
+      views: config.design.spaces === "separate" ? 2 : 1,
+      supervisor: config.design.ring === 1,
     })
   }
 
