@@ -13,6 +13,8 @@ export const sumOf = (all: ReadonlyArray<Counters>): Counters => {
     interrupts: sum((c) => c.interrupts),
     syscalls: sum((c) => c.syscalls),
     sysenters: sum((c) => c.sysenters),
+    transient: sum((c) => c.transient),
+    cacheMisses: sum((c) => c.cacheMisses),
     vectors: Array.from({ length: 256 }, (_, v) => sum((c) => c.vectors[v]!)),
   }
 }

@@ -4,7 +4,7 @@
  */
 export { openBus, type Bus } from "./bus.ts"
 export { ProcessorDebugger, type DebugHit, type Watchpoint } from "./debugger.ts"
-export { Machine, maximumRam, type MachineConfig, type MachineShare } from "./machine.ts"
+export { Machine, maximumRam, type MachineConfig, type MachineShare, type Traits } from "./machine.ts"
 export { memoryModelNote } from "./memoryModel.ts"
 export { processorPins, type ProcessorPins } from "./pins.ts"
 export { GPR_NAMES, Processor, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, type Counters } from "./processor.ts"

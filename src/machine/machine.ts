@@ -9,9 +9,20 @@ import {
   HEADER_META_BASE,
   HEADER_RAM_BASE,
   HEADER_RAM_SIZE,
+  HEADER_TRAITS,
+  TRAIT_LATE_CHECKS,
 } from "./core/state.ts"
 import { Processor } from "./processor.ts"
 import { Ram } from "./ram.ts"
+
+/** What the processors of a machine are like where models differ. All of it is off unless it is asked for. */
+export interface Traits {
+  /**
+   * Loads are carried out before their permission is checked, and there is a data cache whose misses take time: "Meltdown", as on
+   * Intel's out-of-order processors up to 2018 and not on AMD's (docs/late-checks.md). Everything is slower by far.
+   */
+  readonly lateChecks?: boolean | undefined
+}
 
 export interface MachineConfig {
   /** The compiled core (dist/machine/core.wasm). */
@@ -20,6 +31,7 @@ export interface MachineConfig {
   readonly ramBytes: number
   readonly processors: number
   readonly bus: Bus
+  readonly traits?: Traits | undefined
 }
 
 /** What another thread needs to see a machine; it may be posted to a worker. */
@@ -84,7 +96,7 @@ export class Machine {
   }
 
   /** A machine that has just been switched on. */
-  static create({ core, ramBytes, processors, bus }: MachineConfig): Machine {
+  static create({ core, ramBytes, processors, bus, traits = {} }: MachineConfig): Machine {
     if (ramBytes % 4096 !== 0 || ramBytes <= 0 || ramBytes > maximumRam(processors))
       throw new RangeError(`a machine cannot have ${ramBytes} bytes of memory`)
     const { metaBase, ramBase, pages } = layOut(ramBytes, processors)
@@ -94,6 +106,7 @@ export class Machine {
     machine.header[HEADER_RAM_SIZE >>> 2] = ramBytes
     machine.header[HEADER_META_BASE >>> 2] = metaBase
     machine.header[HEADER_CPUS >>> 2] = processors
+    machine.header[HEADER_TRAITS >>> 2] = traits.lateChecks === true ? TRAIT_LATE_CHECKS : 0
     for (const processor of machine.processors) processor.powerOn()
     return machine
   }
@@ -105,6 +118,11 @@ export class Machine {
 
   share(): MachineShare {
     return { core: this.core, memory: this.memory, ramBytes: this.ram.size, processors: this.processorCount }
+  }
+
+  /** They lie in the memory: a thread that attaches need not be told. */
+  get traits(): Traits {
+    return { lateChecks: (this.header[HEADER_TRAITS >>> 2]! & TRAIT_LATE_CHECKS) !== 0 }
   }
 
   processor(index: number): Processor {

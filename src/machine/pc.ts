@@ -12,7 +12,7 @@ import { SUBARCH_PC } from "./bootParams.ts"
 import { Chipset } from "./chipset/index.ts"
 import * as S from "./core/state.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "./load.ts"
-import { Machine } from "./machine.ts"
+import { Machine, type Traits } from "./machine.ts"
 import { FIRMWARE_BEGIN, FIRMWARE_END, writeMpTable } from "./mpTable.ts"
 import { processorPins } from "./pins.ts"
 import { GPR_NAMES, type Processor, RDX, RSI } from "./processor.ts"
@@ -35,6 +35,8 @@ export interface NativePcConfig {
   readonly processors?: number
   /** Decides how several processors are interleaved; 0 if nobody says. */
   readonly seed?: number
+  /** What its processors are like where models differ; off if nobody says. */
+  readonly traits?: Traits | undefined
   readonly kernel: KernelImage
   readonly cmdline: string
   readonly initrd?: Uint8Array
@@ -136,6 +138,7 @@ export class NativePc {
       ramBytes: config.memoryBytes,
       processors,
       bus: this.chipset,
+      traits: config.traits,
     })
     this.processor = this.machine.processor(0)
     this.turns = new Turns(this.machine, this.chipset, config.seed ?? 0)

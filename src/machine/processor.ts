@@ -61,6 +61,9 @@ export interface Counters {
   readonly interrupts: number
   readonly syscalls: number
   readonly sysenters: number
+  /** Of a processor that checks late (TRAIT_LATE_CHECKS), else 0: faults that were run past; lines not found in the cache. */
+  readonly transient: number
+  readonly cacheMisses: number
   /** Exceptions, software and hardware interrupts delivered, by vector. */
   readonly vectors: ReadonlyArray<number>
 }
@@ -281,6 +284,8 @@ export class Processor {
       interrupts: this.count(S.COUNT_INTERRUPT),
       syscalls: this.count(S.COUNT_SYSCALL),
       sysenters: this.count(S.COUNT_SYSENTER),
+      transient: this.count(S.COUNT_TRANSIENT),
+      cacheMisses: this.count(S.COUNT_CACHE_MISS),
       vectors: Array.from({ length: 256 }, (_, v) => this.count(S.COUNT_VECTOR + 8 * v)),
     }
   }

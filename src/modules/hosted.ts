@@ -34,6 +34,8 @@ export interface HostedShape {
   readonly seed?: number
   /** Records of a trace that each processor has room for; 0, the default: no trace. */
   readonly traceRecords?: number
+  /** The processors check the permission of a load after it has been carried out (docs/late-checks.md). */
+  readonly lateChecks?: boolean | undefined
 }
 
 /** A PC that another thread has made; it may be posted to a worker. */
@@ -117,7 +119,13 @@ export const hostBoard = (config: HostedConfig, hostBytes: number): HostBoard =>
   })
   const machine: Machine =
     share === undefined
-      ? Machine.create({ core: config.core, ramBytes: hostBytes + config.guestBytes, processors, bus: chipset })
+      ? Machine.create({
+          core: config.core,
+          ramBytes: hostBytes + config.guestBytes,
+          processors,
+          bus: chipset,
+          traits: { lateChecks: config.lateChecks },
+        })
       : Machine.attach(share.machine, chipset)
   return { machine, chipset, heap, trace }
 }

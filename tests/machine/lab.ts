@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { coreFile } from "../../scripts/build-core.ts"
 import { type Bus, openBus } from "../../src/machine/bus.ts"
 import * as S from "../../src/machine/core/state.ts"
-import { Machine } from "../../src/machine/machine.ts"
+import { Machine, type Traits } from "../../src/machine/machine.ts"
 import type { Processor } from "../../src/machine/processor.ts"
 import type { Ram } from "../../src/machine/ram.ts"
 
@@ -112,9 +112,9 @@ export class Lab {
   mode: Mode = "real"
   long = false
 
-  constructor(bus: Bus = openBus, processors = 1) {
+  constructor(bus: Bus = openBus, processors = 1, traits?: Traits) {
     core ??= new WebAssembly.Module(readFileSync(coreFile))
-    this.machine = Machine.create({ core, ramBytes: RAM_BYTES, processors, bus })
+    this.machine = Machine.create({ core, ramBytes: RAM_BYTES, processors, bus, traits })
     this.cpu = this.machine.processors[0]!
     this.ram = this.machine.ram
   }

@@ -5,6 +5,7 @@ import { changed } from "./bits";
 import { pause } from "./counters";
 import { raise } from "./fault";
 import { ZF, setCarry, setLazy, setStatusFlags, statusFlags, zero } from "./flags";
+import { endTransient } from "./late";
 import { address, atomicAddress, dst, imm, read, readToWriteMiss, setDst, setRegister, src, write } from "./operand";
 import * as O from "./ops";
 import * as R from "./record";
@@ -95,10 +96,11 @@ export function unlockBus(): void {
 }
 
 /**
- * MFENCE: nothing behind it is loaded before what is before it has been stored. By an exchange: asc 0.28 turns its own
+ * LFENCE, MFENCE, SFENCE: nothing behind it is loaded before what is before it has been stored. By an exchange: asc 0.28 turns its own
  * `atomic.fence` into a module that its validator refuses. The word is 0 at all times but in a short access.
  */
 export function fence(): void {
+  endTransient();
   atomic.xchg<u32>(cpu + LOCKING, 0);
 }
 

@@ -1,4 +1,5 @@
 import { cpu } from "./cpu";
+import { emptyCache } from "./cache";
 import {
   ATTENTION,
   ATT_HALTED,
@@ -21,6 +22,8 @@ import {
   SEG_GS,
   SEG_TR,
   SHADOW_STI,
+  WATCH,
+  WATCH_LATE,
 } from "./state";
 import {
   APIC_ENABLE,
@@ -202,12 +205,19 @@ export function invlpg(linear: u64): void {
   flushPage(linear);
 }
 
+/** Only a processor that checks late has a cache that anybody can tell from memory. */
+function dropCache(): void {
+  if ((load<u32>(cpu, WATCH) & WATCH_LATE) != 0) emptyCache();
+}
+
 export function wbinvd(): void {
   privileged();
+  dropCache();
 }
 
 export function invd(): void {
   privileged();
+  dropCache();
 }
 
 export function hlt(): void {

@@ -20,13 +20,18 @@ import {
   DEBUG_WATCH_TABLE,
   DR,
   EXIT_DETAIL,
+  HEADER,
+  HEADER_TRAITS,
   MODE,
   MODE_64,
   PENDING_DEBUG,
   REPEATING,
   RIP,
   SEG_CS,
+  TRAIT_LATE_CHECKS,
   WATCH,
+  WATCH_DATA,
+  WATCH_LATE,
   WATCH_READS,
   WATCH_WRITES,
 } from "./state";
@@ -72,20 +77,20 @@ function kindOf(control: u32, i: u32): u32 {
 export function refreshBreakpoints(): void {
   const control = dr7();
   let any = false;
-  let data: u32 = 0;
+  let watch: u32 = (load<u32>(HEADER, HEADER_TRAITS) & TRAIT_LATE_CHECKS) != 0 ? WATCH_LATE : 0;
   for (let i: u32 = 0; i < 4; ++i) {
     if (!enabled(control, i)) continue;
     const kind = kindOf(control, i);
     any = true;
-    if (kind == ON_WRITE || kind == ON_ACCESS) data = 1;
+    if (kind == ON_WRITE || kind == ON_ACCESS) watch |= WATCH_DATA;
   }
   if (load<u32>(cpu, DEBUG_WATCHES) != 0) {
     atomic.or<u32>(cpu + ATTENTION, ATT_WATCH);
-    data = 1;
+    watch |= WATCH_DATA;
   } else atomic.and<u32>(cpu + ATTENTION, ~ATT_WATCH);
   if (any) atomic.or<u32>(cpu + ATTENTION, ATT_BREAK);
   else atomic.and<u32>(cpu + ATTENTION, ~ATT_BREAK);
-  store<u32>(cpu, data, WATCH);
+  store<u32>(cpu, watch, WATCH);
   updateMode();
 }
 

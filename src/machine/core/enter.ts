@@ -6,6 +6,7 @@ import { count } from "./counters";
 import { breakpointWithin, debuggerStops } from "./debug";
 import { raise } from "./fault";
 import { boundary, endResume } from "./interrupts";
+import { endTransient, isTransient } from "./late";
 import { fetchPage } from "./memory";
 import { stackWidth } from "./operand";
 import { inRam } from "./paging";
@@ -178,11 +179,15 @@ function untilBreakpoint(block: usize, linear: u64): u32 {
 export function enterHere(passing: bool): usize {
   const budget = load<i64>(cpu, BUDGET);
   if (budget <= 0) {
+    endTransient();
     endResume();
     return leave(EXIT_BUDGET);
   }
   let most: u32 = budget < 0xffff ? <u32>budget : 0xffff;
-  if (!passing && atomic.load<u32>(cpu + ATTENTION) != 0) {
+  const transient = isTransient();
+  if (transient) {
+    // Whatever waits, waits for the fault.
+  } else if (!passing && atomic.load<u32>(cpu + ATTENTION) != 0) {
     count(0);
     if (boundary()) return 0;
     refreshTag();
@@ -220,7 +225,7 @@ export function enterHere(passing: bool): usize {
     const within = countWithin(block, room);
     if (within == 0) raise(V_GP, 0);
     most = min(most, within);
-  } else if (!passing && !broken) {
+  } else if (!passing && !broken && !transient) {
     const entry = slotOf(rip);
     store<u64>(entry, rip, J_RIP);
     store<u32>(entry, load<u32>(cpu, JUMP_TAG), J_TAG);

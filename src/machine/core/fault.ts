@@ -1,5 +1,6 @@
 import { busUnwind, cpu } from "./cpu";
 import { CR2, EXTERNAL, FAULT_ERROR, FAULT_HAS_ERROR, FAULT_VECTOR } from "./state";
+import { endTransient } from "./late";
 import { V_AC, V_DF, V_GP, V_PF, V_TS } from "./arch";
 
 /*
@@ -22,6 +23,8 @@ export function hasErrorCode(vector: u32): bool {
  * Raises an exception of class fault at the current instruction. `error` is ignored where the vector has none.
  */
 export function raise(vector: u32, error: u32): void {
+  // A fault of what is thrown away is thrown away with it.
+  endTransient();
   // EXT: a selector error met while delivering something that the program did not ask for (SDM vol. 3, 6.13).
   if (vector >= V_TS && vector <= V_GP) error |= load<u32>(cpu, EXTERNAL);
   store<u32>(cpu, vector, FAULT_VECTOR);

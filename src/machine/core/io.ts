@@ -4,6 +4,7 @@ import { AR_PRESENT, AR_TYPE_SHIFT, TSS32_LIMIT, TSS_IO_BASE, TYPE_TSS } from ".
 import { watchPort } from "./debug";
 import { iopl } from "./eflags";
 import { raiseGp } from "./fault";
+import { endTransient } from "./late";
 import { ldSys } from "./memory";
 import { cpl, inRealMode, inVirtual8086, segAttr, segBase, segLimit, systemLinear } from "./segments";
 
@@ -13,6 +14,7 @@ import { cpl, inRealMode, inVirtual8086, segAttr, segBase, segLimit, systemLinea
  */
 
 function checkPorts(port: u32, size: u32): void {
+  endTransient();
   if (inRealMode() || (!inVirtual8086() && cpl() <= iopl())) return;
   const attr = segAttr(SEG_TR);
   const limit = segLimit(SEG_TR);

@@ -21,11 +21,14 @@ import {
   TLB_BASE,
   TLB_GENERATION,
   WATCH,
+  WATCH_LATE,
 } from "./state";
 import { EFER_LMA, PF_FETCH, PF_USER, PF_WRITE, V_AC, V_GP, V_SS } from "./arch";
 import { debuggerWatches } from "./debug";
 import { beginShort, endShort, lockBus, unlockBus } from "./atomic";
+import { dropLine, touchCache } from "./cache";
 import { raise } from "./fault";
+import { endTransient, isTransient } from "./late";
 import { metaAddress } from "./paging";
 import {
   ADDEND,
@@ -162,14 +165,34 @@ function checkCanonicalEnd(linear: u64, size: u32, seg: u32): void {
   if (!isCanonical(linear + size - 1) && isCanonical(linear)) raise(seg == SEG_SS ? V_SS : V_GP, 0);
 }
 
+/** Whether the processor has a cache that makes a difference: if it checks late. */
+// @ts-ignore: decorator
+@inline
+function isCached(): bool {
+  return (load<u32>(cpu, WATCH) & WATCH_LATE) != 0;
+}
+
+/** An access whose first `inFirst` bytes are in one page and the others in another; 0: a device. */
+function touchBoth(first: u32, second: u32, inFirst: u32, size: u32, waits: bool): void {
+  const ram = load<u32>(HEADER, HEADER_RAM_BASE);
+  if (first != 0) touchCache(first - ram, inFirst, waits);
+  if (second != 0) touchCache(second - ram, size - inFirst, waits);
+}
+
 function loadAccess(linear: u64, size: u32, seg: u32, access: u32, system: bool): u64 {
   const inFirst: u32 = 0x1000 - ((<u32>linear) & 0xfff);
   if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
-  if (size <= inFirst) return first != 0 ? loadAt(first, size) : mmioLoad(physical, size);
+  const cached = !system && isCached();
+  if (size <= inFirst) {
+    if (first == 0) return mmioLoad(physical, size);
+    if (cached) touchCache(first - load<u32>(HEADER, HEADER_RAM_BASE), size, true);
+    return loadAt(first, size);
+  }
   const second = translateAccess(nextPage(linear, system), access, seg);
   const physicalSecond = mmioPhysical;
+  if (cached) touchBoth(first, second, inFirst, size, true);
   let value: u64 = 0;
   for (let i: u32 = 0; i < size; ++i) {
     const byte =
@@ -186,8 +209,10 @@ function storeAccess(linear: u64, value: u64, size: u32, seg: u32, access: u32, 
   if (size > inFirst) checkCanonicalEnd(linear, size, seg);
   const first = translateAccess(linear, access, seg);
   const physical = mmioPhysical;
+  const cached = !system && isCached();
   if (size <= inFirst) {
     if (first != 0) {
+      if (cached) touchCache(first - load<u32>(HEADER, HEADER_RAM_BASE), size, false);
       storeAt(first, value, size);
       wrote(first);
     } else mmioStore(physical, value, size);
@@ -195,6 +220,7 @@ function storeAccess(linear: u64, value: u64, size: u32, seg: u32, access: u32, 
   }
   const second = translateAccess(nextPage(linear, system), access, seg);
   const physicalSecond = mmioPhysical;
+  if (cached) touchBoth(first, second, inFirst, size, false);
   for (let i: u32 = 0; i < size; ++i) {
     const byte = value >> (i << 3);
     if (i < inFirst) byteOut(first != 0 ? first + i : 0, physical + i, byte);
@@ -218,6 +244,8 @@ export function loadSlow(linear: u64, size: u32, seg: u32): u64 {
 }
 
 export function storeSlow(linear: u64, value: u64, size: u32, seg: u32): void {
+  // It would leave the store buffer when the instruction retires, which it never does.
+  if (isTransient()) return;
   if (load<u32>(cpu, ALIGN) != 0) probe(linear, size, true, seg);
   checkAlignment(linear, size);
   storeAccess(linear, value, size, seg, rights() | PF_WRITE, false);
@@ -225,14 +253,22 @@ export function storeSlow(linear: u64, value: u64, size: u32, seg: u32): void {
 }
 
 function translateWriteSlow(linear: u64, size: u32, seg: u32): usize {
+  endTransient();
   probe(linear, size, true, seg);
   checkAlignment(linear, size);
   if (((<u32>linear) & (size - 1)) != 0) return 0;
   const address = translateAccess(linear, rights() | PF_WRITE, seg);
   if (address == 0) return 0;
+  if (isCached()) touchCache(<u32>address - load<u32>(HEADER, HEADER_RAM_BASE), size, true);
   wrote(address);
   if (load<u32>(cpu, WATCH) != 0) watch(linear, size, true);
   return address;
+}
+
+/** CLFLUSH on a processor with a cache: the faults of a load, then the line is gone, unless nothing counts any more. */
+export function flushLine(linear: u64, seg: u32): void {
+  const address = translateAccess(linear, rights(), seg);
+  if (address != 0 && !isTransient()) dropLine(address - load<u32>(HEADER, HEADER_RAM_BASE));
 }
 
 /** Raises the faults that an access of `size` bytes (at most a page) would raise with the rights of CPL. */
@@ -253,6 +289,7 @@ export function probeSys(linear: u64, size: u32, write: bool, seg: u32): void {
 
 /** Data breakpoints (SDM vol. 3, 17.2.5): a trap after the instruction, told by DR6. */
 function watch(linear: u64, size: u32, write: bool): void {
+  if (isTransient()) return;
   if (load<u32>(cpu, DEBUG_WATCHES) != 0) debuggerWatches(linear, size, write);
   const dr7 = <u32>load<u64>(cpu + 7 * 8, DR);
   let hits: u32 = 0;

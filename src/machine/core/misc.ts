@@ -3,10 +3,11 @@ import { CR0_EM, CR0_MP, CR0_TS, V_BR, V_NM, V_UD } from "./arch";
 import { pause } from "./counters";
 import { raise } from "./fault";
 import { STATUS, condition, setStatusFlags, statusFlags } from "./flags";
+import { flushLine } from "./memory";
 import { address, addressAt, dst, isMemory, read, segmented, setDst, sum, write } from "./operand";
 import * as O from "./ops";
 import * as R from "./record";
-import { CR0, GPR, SEG, SEG_SELECTOR, SEG_STRIDE } from "./state";
+import { CR0, GPR, SEG, SEG_SELECTOR, SEG_STRIDE, WATCH, WATCH_LATE } from "./state";
 
 /*
  * Instructions that belong to no larger family.
@@ -92,9 +93,15 @@ export function bound<T>(ip: usize): void {
   raise(V_BR, 0);
 }
 
-/** CLFLUSH has nothing to flush, but it faults as a load does. */
+/** CLFLUSH faults as a load does; there is something to flush only where there is a cache. */
 export function clflush(ip: usize): void {
-  read<u8>(ip, address(ip, 1, false));
+  const linear = address(ip, 1, false);
+  if ((load<u32>(cpu, WATCH) & WATCH_LATE) == 0) {
+    read<u8>(ip, linear);
+    return;
+  }
+  pause(ip);
+  flushLine(linear, load<u8>(ip, R.R_SEGMENT));
 }
 
 export function lahf(): void {

@@ -1,4 +1,5 @@
 import { cpu } from "./cpu";
+import { emptyCache } from "./cache";
 import {
   APIC_ID,
   ATTENTION,
@@ -40,6 +41,8 @@ import {
   TRAP_ARMED,
   TSC_OFFSET,
   WAIT_SIPI,
+  WATCH,
+  WATCH_LATE,
 } from "./state";
 import {
   AR_PRESENT,
@@ -102,6 +105,7 @@ export function resetProcessor(): void {
   store<u64>(cpu, 0xfee00800 | (index == 0 ? 0x100 : 0), MSR_APIC_BASE);
   store<u64>(cpu, 0x0007040600070406, MSR_PAT);
   initialState();
+  if ((load<u32>(cpu, WATCH) & WATCH_LATE) != 0) emptyCache();
   if (index != 0) {
     store<u32>(cpu, 1, WAIT_SIPI);
     atomic.or<u32>(cpu + ATTENTION, ATT_HALTED);

@@ -37,6 +37,10 @@ export const HEADER_GATE_END = 0x14;
 export const HEADER_SPLIT_LOCK = 0x18;
 /** u32: bumped when a page first turns into code, so that other processors drop fast write entries for it. */
 export const HEADER_CODE_EPOCH = 0x1c;
+/** u32: TRAIT_*: what the machine's processors are like beyond the manual; set before they are switched on. */
+export const HEADER_TRAITS = 0x20;
+/** Loads are carried out before their permission is checked, and there is a data cache (late.ts, cache.ts). */
+export const TRAIT_LATE_CHECKS = 1;
 
 export const CPU_AREA = 0x00110000;
 /** Bytes from one processor's area to the next. */
@@ -239,8 +243,15 @@ export const FETCH_EPOCH = 0x33c;
 /** u64 each: lowest and highest linear address of the large pages (> 4 KiB) cached since the last whole flush. */
 export const LARGE_LOW = 0x340;
 export const LARGE_HIGH = 0x348;
-/** u32: 1 while DR7 enables a data breakpoint; 1 while CR0.AM, EFLAGS.AC and CPL 3 ask for alignment checks. */
+/**
+ * u32: WATCH_* bits; while there are any, every access takes the slow path. Then u32: 1 while CR0.AM, EFLAGS.AC and CPL 3 ask for
+ * alignment checks.
+ */
 export const WATCH = 0x350;
+/** DR7 enables a data breakpoint, or a debugger has watchpoints. */
+export const WATCH_DATA = 1;
+/** The processor has TRAIT_LATE_CHECKS. */
+export const WATCH_LATE = 2;
 export const ALIGN = 0x354;
 /** u32: 1 while an event external to the program is delivered: bit EXT of error codes (SDM vol. 3, 6.13). */
 export const EXTERNAL = 0x358;
@@ -289,6 +300,9 @@ export const COUNT_INTERRUPT = 0x440;
 export const COUNT_SYSCALL = 0x448;
 export const COUNT_SYSENTER = 0x450;
 export const COUNT_BLOCKS_DECODED = 0x458;
+/** Windows of a processor that checks late; lines that were not in its cache. */
+export const COUNT_TRANSIENT = 0x460;
+export const COUNT_CACHE_MISS = 0x468;
 /** u32: 1 while this processor makes a LOCKed access by one WebAssembly atomic; other processors read it (atomic.ts). */
 export const LOCKING = 0x480;
 /** u32: 1 while somebody wants to hear of each event that is delivered (the bus's `delivered`). */
@@ -310,6 +324,17 @@ export const DEBUG_STEPPED = 1;
 export const DEBUG_BREAKPOINT = 2;
 export const DEBUG_WATCHPOINT = 4;
 export const DEBUG_WATCH_SHIFT = 8;
+
+/*
+ * A processor that checks late (late.ts). u32: 1 while it executes what is going to be thrown away; the error code, and u64 the
+ * address, of the page fault that is going to be raised.
+ */
+export const TRANSIENT = 0x4a8;
+export const LATE_ERROR = 0x4ac;
+export const LATE_LINEAR = 0x4b0;
+/** Instructions behind the load that are begun at most: about what a reorder buffer of 2007 has room for. */
+export const TRANSIENT_MOST = 64;
+
 export const COUNT_VECTOR = 0x800;
 
 /** The end of the state; then the TLB, the jump cache and the decoded instructions, whose layout is the core's own. */
@@ -332,6 +357,15 @@ export const TLB_F_EXECUTE = 4;
 export const TLB_F_LARGE = 8;
 export const TLB_GLOBAL_SHIFT = 16;
 export const TLB_GENERATION_MASK = 0xfff;
+/** The state as it was when the window began (late.ts), then the cache: u32 for each way, CACHE_WAYS for each set (cache.ts). */
+export const LATE_SAVED = 0x0001f000;
+export const CACHE_AREA = 0x00020000;
+/** 2 MiB in lines of 64 bytes, 16 ways. */
+export const CACHE_LINE_SHIFT = 6;
+export const CACHE_SETS = 2048;
+export const CACHE_WAYS = 16;
+/** What a load waits for a line from memory, in ticks. */
+export const CACHE_MISS_TICKS = 100;
 export const DECODE_AREA = 0x00040000;
 
 /** The debugger's tables. Breakpoints: u64 linear address each. */

@@ -24,6 +24,7 @@ import { raise } from "./fault";
 import { overflow, zero } from "./flags";
 import { softwareInterrupt } from "./interrupts";
 import { portIn, portOut } from "./io";
+import { endTransient } from "./late";
 import { rdmsr, rdpmc, rdtsc, rdtscp, wrmsr } from "./msr";
 import { address, addressAt, isMemory, read, readRm, segmented, setDst, setRegister, sum, writeRm } from "./operand";
 import * as O from "./ops";
@@ -59,6 +60,7 @@ const RSP: usize = GPR + 32;
 
 /** Executes the system instruction at `ip`; returns the RIP to go on at. */
 export function system(ip: usize): u64 {
+  endTransient();
   pause(ip);
   const rip = ripOf(ip);
   store<u64>(cpu, rip, RIP);

@@ -36,7 +36,8 @@ import {
   TLB_TAG_WRITE,
 } from "./state";
 import { PF_FETCH, PF_USER, PF_WRITE, V_GP, V_SS } from "./arch";
-import { raise, raisePageFault } from "./fault";
+import { raise } from "./fault";
+import { denied, isTransient, translateTransient } from "./late";
 import {
   WALK_OK,
   inRam,
@@ -245,10 +246,11 @@ export function translateAccess(linear: u64, access: u32, seg: u32): u32 {
     }
   }
   if (!isCanonical(linear)) raise(seg == SEG_SS ? V_SS : V_GP, 0);
+  if (isTransient()) return translateTransient(linear, access);
   drop(entry);
   count(COUNT_TLB_MISS);
   const error = walk(linear, access, false);
-  if (error != WALK_OK) raisePageFault(linear, error);
+  if (error != WALK_OK) return denied(linear, access, error);
   if (isMmio(walkPhysical)) {
     mmioPhysical = walkPhysical;
     return 0;
