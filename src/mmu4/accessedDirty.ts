@@ -1,6 +1,6 @@
+import type { GuestTables } from "./columns.ts"
 import { A, D } from "./entries.ts"
 import { readGuestEntry } from "./guestEntry.ts"
-import type { ShadowState } from "./state.ts"
 import type { GuestWalk } from "./vcpuState.ts"
 
 /*
@@ -14,7 +14,7 @@ import type { GuestWalk } from "./vcpuState.ts"
  */
 
 /** Sets flags in one entry of the walk; false when the guest has changed the entry under it. */
-const setFlags = (s: ShadowState, w: GuestWalk, level: number, flags: number): boolean => {
+const setFlags = (s: GuestTables, w: GuestWalk, level: number, flags: number): boolean => {
   const seen = w.lo[level]!
   if ((seen & flags) === flags) return true
   const at = s.hostAddress(w.gpa[level]!)
@@ -32,7 +32,7 @@ const setFlags = (s: ShadowState, w: GuestWalk, level: number, flags: number): b
 }
 
 /** Sets A on the path and, for a store, D on the mapping entry. False: walk again. */
-export const commitFlags = (s: ShadowState, w: GuestWalk, write: boolean): boolean => {
+export const commitFlags = (s: GuestTables, w: GuestWalk, write: boolean): boolean => {
   for (let level = 4; level > w.leafLevel; level--) if (!setFlags(s, w, level, A)) return false
   if (!setFlags(s, w, w.leafLevel, write ? A | D : A)) return false
   w.dirty = (w.lo[w.leafLevel]! & D) !== 0
@@ -47,7 +47,7 @@ export const commitFlags = (s: ShadowState, w: GuestWalk, write: boolean): boole
  * entry). Other processors can store to a guest table until its shadow page is made; an spte may be made only from an
  * entry that was looked at again afterwards.
  */
-export const unchanged = (s: ShadowState, w: GuestWalk, level: number): boolean => {
+export const unchanged = (s: GuestTables, w: GuestWalk, level: number): boolean => {
   readGuestEntry(s, s.hostAddress(w.gpa[level]!))
   const seen = w.lo[level]!
   return s.guestHi === w.hi[level] && ((s.guestLo ^ seen) & ~(A | D)) === 0 && (seen & ~s.guestLo) === 0

@@ -6,25 +6,18 @@ import { isDirect, levelOf, ROLE_VCPU_SHIFT } from "./roles.ts"
 import { ageInsert } from "./shadowPage.ts"
 import { PAGE_LIVE, PAGE_TOUCHED } from "./columns.ts"
 import type { ShadowState } from "./state.ts"
+import { putHostEntries } from "./tableEntry.ts"
 import { syncAll, syncFrame } from "./unsync.ts"
 
 /*
  * The beginning of shadow pages. A new page is empty, hence in sync; sptes come one by one as they are faulted in.
  */
 
-const writeHostEntries = (s: ShadowState, hfn: number, vcpu: number): void => {
-  for (const slot of s.host.slots) {
-    const at = hfn * FRAME_BYTES + slot * ENTRY_BYTES
-    s.memory.write32(at + 4, s.host.entryHi(slot, vcpu))
-    s.memory.write32(at, s.host.entryLo(slot, vcpu))
-  }
-}
-
 const createPage = (s: ShadowState, gfn: number, role: number): number => {
   const hfn = obtainFrame(s)
   const sp = s.freeSlots[--s.freeSlotCount]!
   s.memory.fill(hfn * FRAME_BYTES, ENTRIES * ENTRY_BYTES, 0)
-  if (levelOf(role) === 4) writeHostEntries(s, hfn, (role >> ROLE_VCPU_SHIFT) - 1)
+  if (levelOf(role) === 4) putHostEntries(s.memory, s.host, hfn, (role >> ROLE_VCPU_SHIFT) - 1)
   s.pageHfn[sp] = hfn
   s.pageGfn[sp] = gfn
   s.pageRole[sp] = role

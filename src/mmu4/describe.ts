@@ -1,10 +1,9 @@
 import { ENTRIES, ENTRY_BYTES, frameOf, indexAt, mapsPage, P, reservedLo } from "./entries.ts"
 import type { DescribedEntry, Description } from "./interface.ts"
 import { roleName } from "./roles.ts"
-import { currentRoot } from "./root.ts"
-import { addressOf } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_U, ENTRY_W, ENTRY_X, PAGE_UNSYNC } from "./columns.ts"
-import type { ShadowState } from "./state.ts"
+import { addressOf } from "./tableEntry.ts"
+import type { AddressSpace } from "./vcpuState.ts"
+import { ENTRY_LEAF, ENTRY_U, ENTRY_W, ENTRY_X, PAGE_UNSYNC, type GuestTables, type ShadowColumns } from "./columns.ts"
 
 /*
  * Walks for people: the guest's tables and the shadow side by side. Nothing is changed.
@@ -12,7 +11,7 @@ import type { ShadowState } from "./state.ts"
 
 const hex = (n: number): string => `0x${n.toString(16)}`
 
-const describeGuest = (s: ShadowState, pgdGfn: number, vpn: number): DescribedEntry[] => {
+const describeGuest = (s: GuestTables, pgdGfn: number, vpn: number): DescribedEntry[] => {
   const entries: DescribedEntry[] = []
   let table = pgdGfn
   for (let level = 4; level >= 1; level--) {
@@ -33,7 +32,7 @@ const describeGuest = (s: ShadowState, pgdGfn: number, vpn: number): DescribedEn
   return entries
 }
 
-const describeShadow = (s: ShadowState, root: number, vpn: number): DescribedEntry[] => {
+const describeShadow = (s: ShadowColumns, root: number, vpn: number): DescribedEntry[] => {
   const entries: DescribedEntry[] = []
   let sp = root
   for (let level = 4; level >= 1; level--) {
@@ -61,13 +60,14 @@ const describeShadow = (s: ShadowState, root: number, vpn: number): DescribedEnt
   return entries
 }
 
-/** See ShadowMmu.describe. */
-export const describe = (s: ShadowState, vcpu: number, vpn: number, userView: boolean): Description => {
-  const v = s.vcpus[vcpu]!
-  const root = currentRoot(s, v, userView)
-  return {
-    vpn,
-    guest: v.linear ? [] : describeGuest(s, v.pgdGfn, vpn),
-    shadow: root < 0 ? [] : describeShadow(s, root, vpn),
-  }
-}
+/** See ShadowMmu.describe. `root` is that of the view; -1: it has none. */
+export const describe = (
+  s: GuestTables & ShadowColumns,
+  space: AddressSpace,
+  root: number,
+  vpn: number,
+): Description => ({
+  vpn,
+  guest: space.linear ? [] : describeGuest(s, space.pgdGfn, vpn),
+  shadow: root < 0 ? [] : describeShadow(s, root, vpn),
+})

@@ -1,6 +1,6 @@
-import { ENTRY_BYTES, P } from "./entries.ts"
+import { ENTRY_BYTES } from "./entries.ts"
 import { chainNext, chainOf } from "./hash.ts"
-import type { PhysicalMemory } from "./interface.ts"
+import { storeToGuest } from "./guestEntry.ts"
 import { refreshEntry, refreshTable } from "./refresh.ts"
 import { isDirect, levelOf } from "./roles.ts"
 import { zapPage } from "./shadowPage.ts"
@@ -57,27 +57,11 @@ export const countStore = (s: ShadowState, gfn: number): boolean => {
   return flooded
 }
 
-const put = (m: PhysicalMemory, at: number, size: number, lo: number, hi: number): void => {
-  if (size === 1) m.write8(at, lo & 0xff)
-  else if (size === 2) m.write16(at, lo & 0xffff)
-  else if (size === 4) m.write32(at, lo >>> 0)
-  else if ((lo & P) !== 0) {
-    // An entry appears with its upper half in place, and disappears before it.
-    m.write32(at + 4, hi >>> 0)
-    m.write32(at, lo >>> 0)
-  } else {
-    m.write32(at, lo >>> 0)
-    m.write32(at + 4, hi >>> 0)
-  }
-}
-
 /** See ShadowMmu.guestWrite. */
 export const guestWrite = (s: ShadowState, gpa: number, size: number, lo: number, hi: number): boolean => {
+  if (!storeToGuest(s, gpa, size, lo, hi)) return false
   const gfn = Math.floor(gpa / 4096)
   const offset = gpa % 4096
-  const hfn = gpa >= 0 ? s.hostFrame(gfn) : -1
-  if (hfn < 0 || offset + size > 4096) return false
-  put(s.memory, hfn * 4096 + offset, size, lo, hi)
   if (s.tables[gfn] === 0) return true
   const flooded = countStore(s, gfn) || isNoEntryStore(offset, size)
   if (flooded && !s.isActiveRoot(gfn)) {

@@ -2,18 +2,18 @@ import { unchanged } from "./accessedDirty.ts"
 import { blockBase, ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
 import { markUsed, obtainPage } from "./create.ts"
 import { mayBeHuge } from "./hugePages.ts"
-import { EMULATE, type FaultKind, FIXED, GUEST_FAULT, KILL, MMIO, PF_WRITE } from "./interface.ts"
-import { lookUp } from "./lookUp.ts"
+import { EMULATE, type FaultKind, FIXED, PF_WRITE } from "./interface.ts"
+import { judge } from "./judge.ts"
 import { mayWrite } from "./protect.ts"
 import { directAccess, leafRights } from "./refresh.ts"
 import { directRole, isDirect, tableRole } from "./roles.ts"
 import { ensureRoot } from "./root.ts"
-import { dropEntry, linkTable, pageOf, setLeaf } from "./spte.ts"
+import { dropEntry, linkTable, setLeaf } from "./spte.ts"
+import { pageOf } from "./tableEntry.ts"
 import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W } from "./columns.ts"
 import type { ShadowState } from "./state.ts"
 import { makeUnsync } from "./unsync.ts"
 import type { GuestWalk, Result, VcpuState } from "./vcpuState.ts"
-import { walkGuest } from "./walk.ts"
 
 /*
  * H:240 If the Guest's tables allow the access, the fault was only the shadow's ignorance, and is cured here: go down
@@ -109,40 +109,6 @@ const fill = (s: ShadowState, v: VcpuState, vpn: number, write: boolean, userVie
   return setLast(s, w, sp * ENTRIES + indexAt(vpn, level), level, write)
 }
 
-const killed = (s: ShadowState, r: Result, reason: string): Result => {
-  s.stats.shadowFaults.kill++
-  r.set(KILL, 0, 0)
-  r.reason = reason
-  return r
-}
-
-/** The answer for a guest whose tables lead out of its memory. */
-export const badTable = (s: ShadowState, r: Result, frame: number): Result =>
-  killed(s, r, `page table frame 0x${frame.toString(16)} is out of its memory (0x${s.frameCount.toString(16)} frames)`)
-
-/** Walks for the host are not run again by the guest; one that fails so often is made to fail by the guest. */
-const TRANSLATE_ATTEMPTS = 64
-
-/** See VcpuMmu.translate. */
-export const translate = (
-  s: ShadowState,
-  v: VcpuState,
-  vpn: number,
-  offset: number,
-  access: number,
-  userView: boolean,
-): Result => {
-  const w = v.walk
-  const r = v.result
-  const gfn = lookUp(s, v, vpn, access, userView)
-  if (gfn >= 0) return r.set(FIXED, 0, gfn * 4096 + offset)
-  for (let attempt = 1; !walkGuest(s, v, vpn, access, userView); attempt++)
-    if (attempt === TRANSLATE_ATTEMPTS) return killed(s, r, "page tables keep changing under a walk")
-  if (w.outcome === GUEST_FAULT) return r.set(GUEST_FAULT, w.error, 0)
-  if (w.outcome === KILL) return badTable(s, r, w.badFrame)
-  return r.set(s.hostFrame(w.gfn) < 0 ? MMIO : FIXED, 0, w.gfn * 4096 + offset)
-}
-
 /**
  * H:245 The whole of it, seen from above. A page fault has one of five causes, and this is where they part: the shadow
  * did not know; the Guest's own tables forbid it; there is no memory there, so it is a device; it is a store to a page
@@ -158,26 +124,10 @@ export const pageFault = (
   error: number,
   userView: boolean,
 ): Result => {
-  const w = v.walk
-  const r = v.result
-  const faults = s.stats.shadowFaults
-  if (!walkGuest(s, v, vpn, error, userView)) {
-    faults.spurious++
-    return r.set(FIXED, 0, 0)
-  }
-  if (w.outcome === GUEST_FAULT) {
-    faults.guest++
-    return r.set(GUEST_FAULT, w.error, 0)
-  }
-  if (w.outcome === KILL) return badTable(s, r, w.badFrame)
-  const gpa = w.gfn * 4096 + offset
-  if (s.hostFrame(w.gfn) < 0) {
-    faults.mmio++
-    return r.set(MMIO, 0, gpa)
-  }
+  if (!judge(s, v, vpn, offset, error, userView)) return v.result
   const kind = fill(s, v, vpn, (error & PF_WRITE) !== 0, userView)
   s.flushIfPending()
   // What this processor's TLB holds for the page may be older and narrower.
   s.flushers[v.index]!.flushPage(vpn)
-  return r.set(kind, 0, gpa)
+  return v.result.set(kind, 0, v.walk.gfn * 4096 + offset)
 }

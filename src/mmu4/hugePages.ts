@@ -12,7 +12,14 @@ import type { ShadowState } from "./state.ts"
 const CONTIGUOUS = 1
 const SCATTERED = 2
 
-const examine = (s: ShadowState, first: number): number => {
+interface Blocks {
+  readonly frameCount: number
+  /** 0 not looked at, 1 host frames are contiguous and aligned, 2 they are not. */
+  readonly contiguity: Uint8Array
+  hostFrame(gfn: number): number
+}
+
+const examine = (s: Blocks, first: number): number => {
   if (first + HUGE_FRAMES > s.frameCount) return SCATTERED
   const hfn = s.hostFrame(first)
   if (hfn < 0 || hfn % HUGE_FRAMES !== 0) return SCATTERED
@@ -20,15 +27,18 @@ const examine = (s: ShadowState, first: number): number => {
   return CONTIGUOUS
 }
 
-/** Whether the block of a frame may be mapped by one spte. */
-export const mayBeHuge = (s: ShadowState, gfn: number): boolean => {
+/** Whether the block of a frame is whole, and in one aligned piece of host memory. */
+export const isContiguous = (s: Blocks, gfn: number): boolean => {
   const region = Math.floor(gfn / HUGE_FRAMES)
-  if (s.tablesInRegion[region] !== 0) return false
   if (s.contiguity[region] === 0) s.contiguity[region] = examine(s, region * HUGE_FRAMES)
   return s.contiguity[region] === CONTIGUOUS
 }
 
+/** Whether the block of a frame may be mapped by one spte. */
+export const mayBeHuge = (s: ShadowState, gfn: number): boolean =>
+  s.tablesInRegion[Math.floor(gfn / HUGE_FRAMES)] === 0 && isContiguous(s, gfn)
+
 /** The host frames of a block are about to change. */
-export const forgetContiguity = (s: ShadowState, gfn: number): void => {
+export const forgetContiguity = (s: Blocks, gfn: number): void => {
   s.contiguity[Math.floor(gfn / HUGE_FRAMES)] = 0
 }

@@ -2,6 +2,7 @@ import { describe } from "./describe.ts"
 import { entryChanged, guestWrite, memoryWritten } from "./emulate.ts"
 import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "./interface.ts"
 import { reclaimPages } from "./reclaim.ts"
+import { currentRoot } from "./root.ts"
 import { ShadowState } from "./state.ts"
 import { ShadowVcpu } from "./vcpu.ts"
 import { findEntry } from "./walk.ts"
@@ -152,7 +153,8 @@ export class Mmu4 implements ShadowMmu {
     const s = this.state
     s.mutex.lock()
     try {
-      return describe(s, vcpu, vpn, userView)
+      const v = s.vcpus[vcpu]!
+      return describe(s, v, currentRoot(s, v, userView), vpn)
     } finally {
       s.mutex.unlock()
     }

@@ -1,10 +1,7 @@
 import { ENTRIES, FRAMES_PER_ENTRY, indexAt } from "./entries.ts"
 import { PF_FETCH, PF_WRITE } from "./interface.ts"
-import { currentRoot } from "./root.ts"
-import { levelOfEntry } from "./spte.ts"
-import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X } from "./columns.ts"
-import type { ShadowState } from "./state.ts"
-import type { VcpuState } from "./vcpuState.ts"
+import { levelOfEntry } from "./tableEntry.ts"
+import { ENTRY_LEAF, ENTRY_TABLE, ENTRY_W, ENTRY_X, type ShadowColumns } from "./columns.ts"
 
 /*
  * Reading the shadow instead of the guest's tables. The shadow is the guest's TLB: TRUTH and ACCESSED, DIRTY say that
@@ -14,7 +11,7 @@ import type { VcpuState } from "./vcpuState.ts"
  */
 
 /** The spte that maps vpn below a root, which is in level 1 or 2; -1: none does. */
-export const leafOf = (s: ShadowState, root: number, vpn: number): number => {
+export const leafOf = (s: ShadowColumns, root: number, vpn: number): number => {
   for (let sp = root, level = 4; level >= 1; level--) {
     const id = sp * ENTRIES + indexAt(vpn, level)
     const info = s.entryInfo[id]!
@@ -25,9 +22,8 @@ export const leafOf = (s: ShadowState, root: number, vpn: number): number => {
   return -1
 }
 
-/** Guest frame that an access reaches by what the shadow holds already; -1: the guest's tables have to be asked. */
-export const lookUp = (s: ShadowState, v: VcpuState, vpn: number, access: number, userView: boolean): number => {
-  const root = currentRoot(s, v, userView)
+/** Guest frame that an access reaches by what the shadow of a view (`root`; -1: none) holds already; -1: the guest's tables have to be asked. */
+export const lookUp = (s: ShadowColumns, root: number, vpn: number, access: number, userView: boolean): number => {
   if (root < 0) return -1
   const id = leafOf(s, root, vpn)
   if (id < 0) return -1

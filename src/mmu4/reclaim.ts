@@ -64,20 +64,14 @@ export const zapSomeObsolete = (s: ShadowState): void => {
   for (let i = 0; i < OBSOLETE_BATCH && s.oldest !== 0 && isObsolete(s, s.oldest - 1); i++) zapPage(s, s.oldest - 1)
 }
 
-const takeFrame = (s: ShadowState): number => {
-  const hfn = s.allocator.alloc()
-  if (hfn >= 0) return hfn
-  return s.reserveCount > 0 ? s.reserve[--s.reserveCount]! : -1
-}
-
 /** A host frame for a new shadow page, with a free slot assured. The reserve and the pins' bound see to it that there is one. */
 export const obtainFrame = (s: ShadowState): number => {
   zapSomeObsolete(s)
   if (s.freeSlotCount === 0) reclaimPages(s, Math.min(BATCH, Math.ceil(s.limit / 32)))
-  let hfn = takeFrame(s)
+  let hfn = s.pool.take()
   if (hfn < 0) {
     reclaimPages(s, BATCH)
-    hfn = takeFrame(s)
+    hfn = s.pool.take()
   }
   return hfn
 }

@@ -8,12 +8,10 @@ import type { SharedHeap } from "../machine/shared.ts"
 const NEWEST = 0
 const OLDEST = 1
 const FREE_SLOTS = 2
-const RESERVE = 3
-const RELEASED = 4
-const UNSYNC = 5
-const GENERATION = 6
-const FLUSH_PENDING = 7
-const CELLS = 8
+const UNSYNC = 3
+const GENERATION = 4
+const FLUSH_PENDING = 5
+const CELLS = 6
 
 export class MmuScalars {
   private readonly cells: Int32Array
@@ -45,18 +43,6 @@ export class MmuScalars {
   }
   set freeSlotCount(n: number) {
     this.cells[FREE_SLOTS] = n
-  }
-  get reserveCount(): number {
-    return this.cells[RESERVE]!
-  }
-  set reserveCount(n: number) {
-    this.cells[RESERVE] = n
-  }
-  get releasedCount(): number {
-    return this.cells[RELEASED]!
-  }
-  set releasedCount(n: number) {
-    this.cells[RELEASED] = n
   }
   get unsyncCount(): number {
     return this.cells[UNSYNC]!

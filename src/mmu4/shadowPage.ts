@@ -42,7 +42,7 @@ export const clearUnsync = (s: ShadowState, sp: number): void => {
 }
 
 const release = (s: ShadowState, sp: number): void => {
-  s.released[s.releasedCount++] = s.pageHfn[sp]!
+  s.pool.release(s.pageHfn[sp]!)
   s.pageFlags[sp] = 0
   s.freeSlots[s.freeSlotCount++] = sp
   s.stats.alive[levelOf(s.pageRole[sp]!)]!--

@@ -1,9 +1,9 @@
 import { Mutex } from "../machine/shared.ts"
+import type { GuestTables, ShadowColumns } from "./columns.ts"
+import { sizesOf } from "./config.ts"
 import { ENTRIES, HUGE_FRAMES, LEVELS, reservedHi } from "./entries.ts"
 import {
-  BadMmuConfig,
   minimumShadowPages,
-  type FrameAllocator,
   type GuestFrames,
   type HostEntries,
   type MmuStats,
@@ -11,7 +11,7 @@ import {
   type ShadowMmuConfig,
   type TlbFlusher,
 } from "./interface.ts"
-import { MAX_VCPUS } from "./roles.ts"
+import { FramePool } from "./framePool.ts"
 import { MmuScalars } from "./scalars.ts"
 import { newStats } from "./stats.ts"
 import { VcpuState } from "./vcpuState.ts"
@@ -28,15 +28,11 @@ import { type Views, viewsOf } from "./views.ts"
  * processor changes there (accessed, dirty) is a hint for reclaim and nothing else.
  */
 
-const defaultLimit = (frames: number, vcpus: number): number =>
-  Math.max(minimumShadowPages(vcpus), Math.min(8192, Math.max(256, frames >>> 4)))
-
-export class ShadowState extends MmuScalars {
+export class ShadowState extends MmuScalars implements GuestTables, ShadowColumns {
   /** Held in every call from outside (index.ts, vcpu.ts). */
   readonly mutex: Mutex
   readonly memory: PhysicalMemory
   readonly frames: GuestFrames
-  readonly allocator: FrameAllocator
   readonly flushers: readonly TlbFlusher[]
   readonly host: HostEntries
   readonly views: Views
@@ -76,10 +72,8 @@ export class ShadowState extends MmuScalars {
   readonly older: Int32Array
 
   readonly freeSlots: Int32Array
-  /** Frames set aside at the start, so that the least number of shadow pages can always be had. */
-  readonly reserve: Int32Array
-  /** Frames of freed pages that processors may still be walking: others may have them after the next flush. */
-  readonly released: Int32Array
+  /** Where the frames come from, and go. */
+  readonly pool: FramePool
 
   // sptes, by id.
   readonly entryInfo: Uint8Array
@@ -106,34 +100,20 @@ export class ShadowState extends MmuScalars {
   guestHi = 0
 
   constructor(config: ShadowMmuConfig) {
-    const vcpus = config.flushers.length
-    const count = config.frames.count
-    if (vcpus < 1 || vcpus > MAX_VCPUS) throw new BadMmuConfig(`${vcpus} virtual CPUs: 1 to ${MAX_VCPUS} are possible`)
-    if (!(Number.isInteger(count) && count > 0 && count <= 0x40000000))
-      throw new BadMmuConfig(`guest memory of ${count} frames: 1 to 2^30 are possible`)
-    const limit = config.limit ?? defaultLimit(count, vcpus)
-    if (!(Number.isInteger(limit) && limit >= minimumShadowPages(vcpus) && limit <= 0x200000))
-      throw new BadMmuConfig(
-        `a limit of ${limit} shadow pages: ${vcpus} virtual CPUs need ${minimumShadowPages(vcpus)} to ${0x200000}`,
-      )
-    const bits = config.physicalBits ?? 40
-    if (!(Number.isInteger(bits) && bits >= 32 && bits <= 52))
-      throw new BadMmuConfig(`physical addresses of ${bits} bits: 32 to 52 are possible`)
-
+    const { vcpus, count, limit, physicalBits } = sizesOf(config)
     const { heap } = config
     super(heap)
     this.mutex = new Mutex(heap)
     this.stats = newStats(heap)
     this.memory = config.memory
     this.frames = config.frames
-    this.allocator = config.allocator
     this.flushers = config.flushers
     this.host = config.host
     this.views = viewsOf(config.views ?? 2, config.supervisor ?? false)
     this.limit = limit
     this.frameCount = count
     this.regionCount = Math.ceil(count / HUGE_FRAMES)
-    this.reservedHi = reservedHi(bits)
+    this.reservedHi = reservedHi(physicalBits)
     for (const slot of config.host.slots) this.hostSlot[slot] = 1
     this.vcpus = config.flushers.map((_, i) => new VcpuState(heap, i))
 
@@ -162,25 +142,11 @@ export class ShadowState extends MmuScalars {
     this.contiguity = heap.u8(this.regionCount)
     this.unsyncPages = heap.i32(limit)
 
-    this.reserve = heap.i32(minimumShadowPages(vcpus))
     // A call makes no more than LEVELS pages; all others can be freed in it.
-    this.released = heap.i32(limit + LEVELS)
-    if (heap.fresh) this.initialize()
-  }
-
-  /** Once for a guest: later threads find all this in the heap. */
-  private initialize(): void {
-    const { allocator, freeSlots, reserve } = this
-    for (let i = 0; i < freeSlots.length; i++) freeSlots[i] = freeSlots.length - 1 - i
-    this.freeSlotCount = freeSlots.length
-    while (this.reserveCount < reserve.length) {
-      const hfn = allocator.alloc()
-      if (hfn < 0) {
-        while (this.reserveCount > 0) allocator.free(reserve[--this.reserveCount]!)
-        throw new BadMmuConfig(`the host has no ${reserve.length} frames for shadow page tables`)
-      }
-      reserve[this.reserveCount++] = hfn
-    }
+    this.pool = new FramePool(heap, config.allocator, minimumShadowPages(vcpus), limit + LEVELS)
+    if (!heap.fresh) return
+    for (let i = 0; i < limit; i++) this.freeSlots[i] = limit - 1 - i
+    this.freeSlotCount = limit
   }
 
   /** Host frame behind a guest frame; -1: no memory there. */
@@ -203,11 +169,7 @@ export class ShadowState extends MmuScalars {
       this.stats.tlbFlushes++
       for (let i = 0; i < this.flushers.length; i++) this.flushers[i]!.flushAll()
     }
-    while (this.releasedCount > 0) {
-      const hfn = this.released[--this.releasedCount]!
-      if (this.reserveCount < this.reserve.length) this.reserve[this.reserveCount++] = hfn
-      else this.allocator.free(hfn)
-    }
+    this.pool.settle()
   }
 
   /** Whether some virtual CPU uses this frame as its PML4. */

@@ -1,7 +1,8 @@
-import { badTable, pageFault, translate } from "./fault.ts"
+import { pageFault } from "./fault.ts"
 import { flushAddress, flushTlb } from "./flush.ts"
 import { FIXED, type FaultResult, type VcpuMmu } from "./interface.ts"
-import { handedOut, handOut } from "./root.ts"
+import { badTable, translate } from "./judge.ts"
+import { currentRoot, handedOut, handOut } from "./root.ts"
 import type { ShadowState } from "./state.ts"
 import { closeWindow, openWindow } from "./window.ts"
 import type { VcpuState } from "./vcpuState.ts"
@@ -78,7 +79,7 @@ export class ShadowVcpu implements VcpuMmu {
     const { s, v } = this
     s.mutex.lock()
     try {
-      return translate(s, v, vpn, offset, access, userView)
+      return translate(s, v, currentRoot(s, v, userView), vpn, offset, access, userView)
     } finally {
       s.mutex.unlock()
     }

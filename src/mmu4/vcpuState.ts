@@ -40,6 +40,15 @@ export class Result implements FaultResult {
   }
 }
 
+/** What a guest walk has to know of the virtual CPU that it is for, and where it leaves what it finds. */
+export interface AddressSpace {
+  readonly linear: boolean
+  /** Frame of the guest's PML4; 0 in the linear view. */
+  readonly pgdGfn: number
+  readonly walk: GuestWalk
+  readonly result: Result
+}
+
 /** Pages that one virtual CPU can have open for its next instruction: no instruction stores to more than two. */
 export const WINDOWS = 2
 
@@ -56,7 +65,7 @@ const CELLS = WINDOW_ID + WINDOWS
  * What the MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. View 0
  * is the kernel's, 1 the user's if it has one of its own (views.ts).
  */
-export class VcpuState {
+export class VcpuState implements AddressSpace {
   readonly index: number
   private readonly cells: Int32Array
   /** Root that faults are resolved in, by view; -1: none. Pinned. */

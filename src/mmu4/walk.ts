@@ -1,4 +1,5 @@
 import { commitFlags } from "./accessedDirty.ts"
+import type { GuestTables } from "./columns.ts"
 import { ENTRY_BYTES, FRAMES_PER_ENTRY, frameOf, indexAt, mapsPage, P, reservedLo, US } from "./entries.ts"
 import { readGuestEntry } from "./guestEntry.ts"
 import {
@@ -13,8 +14,7 @@ import {
   type FaultKind,
 } from "./interface.ts"
 import { accessBelow, ROLE_W, ROLE_X } from "./roles.ts"
-import type { ShadowState } from "./state.ts"
-import type { GuestWalk, VcpuState } from "./vcpuState.ts"
+import type { AddressSpace, GuestWalk } from "./vcpuState.ts"
 
 /*
  * H:220 A page fault has come. First question: what do the Guest's own tables say? We walk them as the hardware would
@@ -46,7 +46,7 @@ const linearWalk = (w: GuestWalk, vpn: number, bits: number): FaultKind => {
 }
 
 /** Reads the entry for vpn in the table of a level into the walk; false when the table is no memory. */
-const readEntry = (s: ShadowState, w: GuestWalk, table: number, vpn: number, level: number): boolean => {
+const readEntry = (s: GuestTables, w: GuestWalk, table: number, vpn: number, level: number): boolean => {
   const hfn = s.hostFrame(table)
   if (hfn < 0) {
     w.badFrame = table
@@ -61,7 +61,8 @@ const readEntry = (s: ShadowState, w: GuestWalk, table: number, vpn: number, lev
   return true
 }
 
-const tableWalk = (s: ShadowState, w: GuestWalk, pgdGfn: number, vpn: number, bits: number): FaultKind => {
+/** Walks for an access (PF_WRITE, PF_FETCH, PF_USER), and changes nothing but the walk: no flag is set. */
+export const tableWalk = (s: GuestTables, w: GuestWalk, pgdGfn: number, vpn: number, bits: number): FaultKind => {
   let table = pgdGfn
   let access = s.views.access
   let user = US
@@ -97,7 +98,7 @@ const tableWalk = (s: ShadowState, w: GuestWalk, pgdGfn: number, vpn: number, bi
  * Walks for an access (PF_WRITE, PF_FETCH or 0) into `v.walk`, and sets accessed and dirty flags when it is allowed.
  * False: the guest's entries kept changing; let it run the instruction again.
  */
-export const walkGuest = (s: ShadowState, v: VcpuState, vpn: number, access: number, userView: boolean): boolean => {
+export const walkGuest = (s: GuestTables, v: AddressSpace, vpn: number, access: number, userView: boolean): boolean => {
   const w = v.walk
   const bits = (access & (PF_WRITE | PF_FETCH)) | (userView ? PF_USER : 0)
   // What lies in the host's slots is nothing to the guest, whatever its tables say.
@@ -114,7 +115,7 @@ export const walkGuest = (s: ShadowState, v: VcpuState, vpn: number, access: num
 }
 
 /** Guest-physical address of the entry that maps vpn, or would if it were present; -1: an entry above is missing. */
-export const findEntry = (s: ShadowState, pgdGfn: number, vpn: number): number => {
+export const findEntry = (s: GuestTables, pgdGfn: number, vpn: number): number => {
   let table = pgdGfn
   for (let level = 4; ; level--) {
     const hfn = s.hostFrame(table)

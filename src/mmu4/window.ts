@@ -2,7 +2,7 @@ import { D, RW } from "./entries.ts"
 import { countStore, refreshTables, zapTables } from "./emulate.ts"
 import { leafOf } from "./lookUp.ts"
 import { currentRoot } from "./root.ts"
-import { addressOf, changeLow, levelOfEntry } from "./spte.ts"
+import { addressOf, changeLow, levelOfEntry } from "./tableEntry.ts"
 import { ENTRY_LEAF, ENTRY_W } from "./columns.ts"
 import type { ShadowState } from "./state.ts"
 import { WINDOWS, type VcpuState } from "./vcpuState.ts"
@@ -42,7 +42,7 @@ export const openWindow = (s: ShadowState, v: VcpuState, vpn: number, userView: 
   if (window < 0) return false
   v.windowId[window] = id
   v.windowGfn[window] = s.entryTarget[id]!
-  changeLow(s, addressOf(s, id), 0, RW)
+  changeLow(s.memory, addressOf(s, id), 0, RW)
   s.flushers[v.index]!.flushPage(vpn)
   return true
 }
@@ -67,7 +67,7 @@ export const closeWindow = (s: ShadowState, v: VcpuState): void => {
     open = true
     const id = v.windowId[i]!
     // If the slot has become something else, its spte is what the columns say, and clearing RW changes nothing.
-    if ((s.entryInfo[id]! & (ENTRY_LEAF | ENTRY_W)) === ENTRY_LEAF) changeLow(s, addressOf(s, id), RW | D, 0)
+    if ((s.entryInfo[id]! & (ENTRY_LEAF | ENTRY_W)) === ENTRY_LEAF) changeLow(s.memory, addressOf(s, id), RW | D, 0)
   }
   if (!open) return
   s.flushPending = true

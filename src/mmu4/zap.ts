@@ -46,5 +46,5 @@ export const destroy = (s: ShadowState): void => {
   for (const v of s.vcpus) dropRoots(s, v)
   while (s.oldest !== 0) zapPage(s, s.oldest - 1)
   s.flushIfPending()
-  while (s.reserveCount > 0) s.allocator.free(s.reserve[--s.reserveCount]!)
+  s.pool.destroy()
 }

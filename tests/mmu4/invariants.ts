@@ -68,7 +68,7 @@ export const check = (world: World): void => {
   must(used === s.limit - s.freeSlotCount, () => `${used} pages in use, ${s.limit - s.freeSlotCount} counted`)
   const alive = s.stats.alive.reduce((a, b) => a + b, 0)
   must(alive === used, () => `${alive} pages alive by the statistics, ${used} in truth`)
-  must(out.size === used + s.reserveCount, () => "a frame is lost, or used twice")
+  must(out.size === used + s.pool.reserved, () => "a frame is lost, or used twice")
 
   // AGREEMENT, CONFINEMENT.
   const lists = new Map<number, Set<number>>()
@@ -98,7 +98,7 @@ export const check = (world: World): void => {
   checkRoots(world)
   for (const sp of live) if (s.pageGeneration[sp] === s.generation) checkTruth(world, sp)
   checkTlbs(world)
-  must(s.releasedCount === 0, () => "frames wait for a flush after the call")
+  must(s.pool.waiting === 0, () => "frames wait for a flush after the call")
   must(!s.flushPending, () => "a flush is pending after the call")
 }
 
