@@ -1,3 +1,4 @@
+import { CALL_PAGE_OFFSET } from "../src/paravirt_ops/lguest64.ts"
 import {
   FIXED,
   FIXED_HI,
@@ -7,6 +8,9 @@ import {
   GATE_STRIDE,
   KERNEL_CS,
   KERNEL_DS,
+  KNOWN_OFFSET,
+  SWITCHER_CS,
+  SWITCHER_DS,
   TASK,
   TEXT_OFFSET,
   TSS,
@@ -23,9 +27,12 @@ import { headers } from "./guests/headers.ts"
 const constants: Record<string, number> = {
   KERNEL_CS,
   KERNEL_DS,
+  SWITCHER_CS,
+  SWITCHER_DS,
   USER_CS,
   USER_DS,
   SYSCALL_EVENT,
+  CR4_PVI: 2,
   FIXED_HI,
   MSR_FS_BASE: 0xc0000100,
   MSR_GS_BASE: 0xc0000101,
@@ -54,17 +61,48 @@ const layouts = [
 /** Where the tests' guests are linked; they are loaded 2 GiB below the top, at 1 MiB. */
 const TEST_GUEST = 0xffff_ffff_8010_0000n
 
+/** What guests include. */
+const guestAbi = headers()
+  .find(({ output }) => output.endsWith("lguest64_abi.h"))!
+  .text.replace("#pragma once", "")
+
+/** The host's text, one image for each place where the VCPU can be found (src/syscall/findVcpu_64.S). */
+const image = (found: "PDA" | "TASK" | "KNOWN_ADDRESS" | "NOWHERE", output: string): AssemblyUnit => ({
+  name: "the x86_64 host's text",
+  source: "src/host/x86_64/image.S",
+  sources: [
+    "src/host/x86_64/image.S",
+    "src/syscall/entry_64.S",
+    "src/syscall/findVcpu_64.S",
+    "src/vcpu/switcher_64.S",
+    ...layouts,
+  ],
+  address: FIXED + BigInt(TEXT_OFFSET),
+  bits: 64,
+  offsets: `${offsets}#define FIND_VCPU_${found} 1\n`,
+  external: new Map([
+    ...GATES.map((name, i) => [`gate_${name}`, FIXED + BigInt(GATE_OFFSET + i * GATE_STRIDE)] as const),
+    ["known_vcpu", FIXED + BigInt(KNOWN_OFFSET)],
+    ["known_state", FIXED + BigInt(KNOWN_OFFSET + 4096)],
+  ]),
+  output,
+})
+
 /** The x86_64 host's machine code, and what runs on it in the tests. */
 export const units: ReadonlyArray<AssemblyUnit> = [
+  image("PDA", "src/host/x86_64/image.gen.ts"),
+  image("TASK", "src/host/x86_64/image.task.gen.ts"),
+  image("KNOWN_ADDRESS", "src/host/x86_64/image.known.gen.ts"),
+  image("NOWHERE", "tests/host/image.none.gen.ts"),
   {
-    name: "the x86_64 host's text",
-    source: "src/host/x86_64/image.S",
-    sources: ["src/host/x86_64/image.S", "src/syscall/entry_64.S", "src/vcpu/switcher_64.S", ...layouts],
-    address: FIXED + BigInt(TEXT_OFFSET),
+    name: "the call page of x86_64 guests",
+    source: "src/vcpu/callPage_64.S",
+    sources: ["src/vcpu/callPage_64.S", "src/paravirt_ops/lguest64.ts", ...layouts],
+    address: FIXED + BigInt(CALL_PAGE_OFFSET),
     bits: 64,
-    offsets,
-    external: new Map(GATES.map((name, i) => [`gate_${name}`, FIXED + BigInt(GATE_OFFSET + i * GATE_STRIDE)])),
-    output: "src/host/x86_64/image.gen.ts",
+    offsets: `${guestAbi}#define EFLAGS_IF 0x200\n`,
+    external: new Map([["rom_data", FIXED + BigInt(CALL_PAGE_OFFSET + 4096)]]),
+    output: "src/vcpu/callPage_64.gen.ts",
   },
   {
     name: "the x86_64 host's process",
@@ -82,9 +120,7 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     sources: ["tests/lguest64/guest.S", "src/paravirt_ops/lguest64.ts", ...layouts],
     address: TEST_GUEST,
     bits: 64,
-    offsets: headers()
-      .find(({ output }) => output.endsWith("lguest64_abi.h"))!
-      .text.replace("#pragma once", ""),
+    offsets: guestAbi,
     external: new Map(),
     output: "tests/lguest64/guest.gen.ts",
   },
@@ -94,9 +130,7 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     sources: ["tests/lguest64/smpGuest.S", "src/paravirt_ops/lguest64.ts", ...layouts],
     address: TEST_GUEST,
     bits: 64,
-    offsets: headers()
-      .find(({ output }) => output.endsWith("lguest64_abi.h"))!
-      .text.replace("#pragma once", ""),
+    offsets: guestAbi,
     external: new Map(),
     output: "tests/lguest64/smpGuest.gen.ts",
   },

@@ -185,6 +185,11 @@ export interface VcpuRunner {
   prepare(): boolean
   /** Sees to what they say has happened. */
   event(): void
+  /**
+   * An interrupt that came while the guest ran has been handled without leaving it. True: the guest goes on with the
+   * registers that it has, and the kernel knows of it (enterGuest); false: its task has to look after it first.
+   */
+  resume?(): boolean
   /** Its task's timer has fired. */
   timer(): void
 }

@@ -7,6 +7,8 @@
  * This text is mapped at the same address in the host's page tables and in every guest's, for ring 0 only.
  */
 
+#include "findVcpu_64.S"
+
 /* ------------------------------------------------------------------------------------------------- vectors 0 to 255 */
 /*
  * S:020 256 doors, one for each vector, which differ in a number. That number is the only thing that the processor does
@@ -43,12 +45,9 @@ common_vector:
         andq    $0xff, (%rsp)     /* the vector, without its sign */
         testb   $3, 24(%rsp)      /* the interrupted code's ring */
         jz      vector_from_kernel
-        swapgs
-        cmpq    $0, %gs:PDA_VCPU
-        jne     vector_from_guest
+        SAVE_REGS_UNLESS_GUEST vector_from_guest
 
 /* Nothing different from what the host does today. */
-        SAVE_REGS
         movq    %rsp, %rdi
         cmpl    $32, FRAME_VECTOR(%rsp)
         jb      1f
@@ -69,8 +68,7 @@ return_to_user:
 
 /* RSP0 is the end of the guest's state page, so what is pushed here lands in its saved registers. */
 vector_from_guest:
-        SAVE_REGS
-        movq    %gs:PDA_VCPU, %rdi
+        SAVE_GUEST_REGS
         jmp     *VCPU_TRAP(%rdi)
 
 /*
@@ -103,12 +101,7 @@ vector_from_kernel:
         .balign 16
         .globl system_call
 system_call:
-        swapgs
-        movq    %rsp, %gs:PDA_USER_RSP
-        cmpq    $0, %gs:PDA_VCPU
-        jne     system_call_from_guest
-
-        movq    %gs:PDA_KERNEL_STACK, %rsp
+        KERNEL_STACK_UNLESS_GUEST system_call_from_guest
         pushq   $USER_DS
         pushq   %gs:PDA_USER_RSP
         pushq   %r11
@@ -122,8 +115,7 @@ system_call:
         jmp     return_to_user
 
 system_call_from_guest:
-        movq    %gs:PDA_VCPU, %rsp
-        jmp     *VCPU_SYSTEM_CALL(%rsp)
+        JUMP_TO_GUESTS_SYSTEM_CALL
 
 /* ----------------------------------------------------------------------------------------------------------- NMI */
 /*
@@ -149,7 +141,7 @@ nmi:
         swapgs
         movl    $1, %ebx
 1:      movq    %cr3, %r12
-        movq    %gs:PDA_HOST_CR3, %rax
+        FIND_HOST_CR3
         movq    %rax, %cr3
         movq    %rsp, %rdi
         call    gate_hostNmi

@@ -23,6 +23,10 @@ export const VCPU = struct(
     hostRsp: at(0x28, 8, "the host's stack while the guest runs"),
     hostCr3: at(0x30, 8, "the host's page tables while the guest runs"),
     index: at(0x38, 4, "which virtual CPU of its guest this is"),
+    enter: at(0x40, 8, "the switcher that takes this guest in: its task calls it"),
+    frame: at(0x48, 8, "the saved registers in the direct map, where all of the host is mapped"),
+    gdtr: at(0x50, 1, "the GDT while this guest runs (limit, base), where selectors are switched", 10),
+    idtr: at(0x60, 1, "the IDT that belongs to it", 10),
   },
 )
 
@@ -44,6 +48,8 @@ export const VCPU_STATE = struct(
     cr3: at(0x00, 8, "root of the shadow page tables to run on"),
     fsBase: at(0x08, 8, "the guest's FS base"),
     gsBase: at(0x10, 8, "the guest's GS base"),
+    flush: at(0x18, 4, "not 0: load CR3 on the way in even if it is the same; the switcher clears it"),
+    userRsp: at(0x20, 8, "%rsp of the code that made SYSCALL, where the PDA is not mapped"),
     regs: at(0xf50, 8, "%r15: the first of the saved registers", 1),
     r14: at(0xf58, 8, "%r14"),
     r13: at(0xf60, 8, "%r13"),

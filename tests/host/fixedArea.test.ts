@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest"
 import { FrameAllocator } from "../../src/host/frames.ts"
-import { GUEST_WORLD, HOST_WORLD, mapProcessor, mapText, mapVcpu } from "../../src/host/x86_64/fixedArea.ts"
+import {
+  descriptorAddress,
+  guestWorld,
+  hostWorld,
+  mapProcessor,
+  mapText,
+  mapVcpu,
+} from "../../src/host/x86_64/fixedArea.ts"
 import { mapDirect, newRoot, PTE_G, PTE_P, PTE_PS, PTE_U } from "../../src/host/x86_64/pageTables.ts"
 import * as L from "../../src/host/x86_64/layout.ts"
 import { SharedHeap } from "../../src/machine/shared.ts"
@@ -24,6 +31,9 @@ const leaves = (ram: Ram, table: number, level = 4, base = 0): Map<number, numbe
   return found
 }
 
+const HOST_WORLD = hostWorld("pda")
+const GUEST_WORLD = guestWorld("pda", "own")
+
 const make = () => {
   const memory = new WebAssembly.Memory({ initial: 65, maximum: 65, shared: true })
   const ram = new Ram(memory, 0x1_0000, BYTES, 0x1000)
@@ -31,14 +41,14 @@ const make = () => {
   const take = (count: number) => Array.from({ length: count }, () => newRoot(frames))
   const [host, guest, descriptor, state] = take(4) as [number, number, number, number]
   const text = take(L.TEXT_PAGES)
-  const pages = take(L.CPU_IST + 3)
+  const pages = take(L.CPU_USED)
   mapDirect(ram, frames, host, L.PAGE_OFFSET, BYTES)
   mapText(ram, frames, host, text)
   mapProcessor(ram, frames, host, CPU, pages, HOST_WORLD)
-  mapVcpu(ram, frames, host, 3, descriptor, state, HOST_WORLD)
+  mapVcpu(ram, frames, host, descriptorAddress(3), descriptor, state, HOST_WORLD)
   mapText(ram, frames, guest, text)
   mapProcessor(ram, frames, guest, CPU, pages, GUEST_WORLD)
-  mapVcpu(ram, frames, guest, 3, descriptor, state, GUEST_WORLD)
+  mapVcpu(ram, frames, guest, descriptorAddress(3), descriptor, state, GUEST_WORLD)
   return { host: leaves(ram, host), guest: leaves(ram, guest) }
 }
 

@@ -1,8 +1,11 @@
+import { type Choices, LGUEST64 } from "../../design/dimensions.ts"
 import type { Machine } from "../../machine/machine.ts"
 import { RAX, RDI, RSP } from "../../machine/processor.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
+import type { HostEntries } from "../../mmu4/interface.ts"
+import { HYPERCALL_VECTOR } from "../../paravirt_ops/lguest64.ts"
 import { PDA } from "../../pda/index.ts"
-import { VCPU, VCPU_STATE } from "../../vcpu/descriptor.ts"
+import { code as callPageCode } from "../../vcpu/callPage_64.gen.ts"
 import type { HostClock } from "../cpus.ts"
 import type { EventLog } from "../eventLog.ts"
 import { FrameAllocator } from "../frames.ts"
@@ -12,22 +15,15 @@ import { machineCode } from "../machineCode.ts"
 import { systemCall } from "../systemCalls.ts"
 import { MAX_TASKS, NONE, type Task, type TaskKind, type VcpuRunner } from "../task.ts"
 import type { TraceBuffers } from "../trace.ts"
-import {
-  descriptorAddress,
-  fixed,
-  GUEST_WORLD,
-  HOST_WORLD,
-  mapProcessor,
-  mapText,
-  mapVcpu,
-  unmapProcessor,
-} from "./fixedArea.ts"
-import { code as textCode, symbols } from "./image.gen.ts"
+import { descriptorAddress, fixed, hostWorld, mapProcessor, mapText, taskAddress, type World } from "./fixedArea.ts"
+import { type HostImage, imageOf, type SymbolName } from "./images.ts"
 import * as L from "./layout.ts"
-import { freeTables, mapDirect, mapPage, newRoot, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W, unmapPage } from "./pageTables.ts"
+import { makeTables, mapDirect, mapPage, newRoot, PTE_U, PTE_W, unmapPage } from "./pageTables.ts"
 import { enterHost, writeProcessorArea } from "./processorArea.ts"
 import { PROCESS_STACK_TOP, PROCESS_TEXT, SYS } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
+import { openGate } from "./tables.ts"
+import { VcpuPagesTable, type VcpuPages } from "./vcpuPages.ts"
 
 /*
  * The x86_64 host: its page tables, its processors, its tasks and the functions behind its gates. Everything that the
@@ -45,50 +41,58 @@ export interface HostX86_64Parts {
   /** Physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
   readonly end: number
   readonly seed: number
+  /** Where entry code finds the VCPU, and where memory is mapped: for all guests alike. Default: LGUEST64's. */
+  readonly design?: Pick<Choices, "vcpu" | "pageOffset"> | undefined
+  /** Machine code in place of that which belongs to the design, for whoever wants to compare. */
+  readonly image?: HostImage | undefined
 }
 
-/** Where a virtual CPU's two pages lie, and its own view of the fixed area. */
-export interface VcpuPages {
-  /** Physical addresses. */
-  readonly descriptor: number
-  readonly state: number
-  /** PML4 entry for the fixed area while this virtual CPU runs: all that a guest's root shares with the host. */
-  readonly fixedEntry: number
-  /** Root of the tables that the entry is taken from, and which pair of pages of the fixed area this is. */
-  readonly root: number
+export type { VcpuPages } from "./vcpuPages.ts"
+
+/** What of the address space a guest must leave alone. */
+export interface Reserved {
   readonly slot: number
-  /** Physical address of its page of the ROM (ROM_DATA); 0 in designs that have none. */
-  readonly rom: number
+  /** First and last address. */
+  readonly start: bigint
+  readonly end: bigint
 }
 
 const low = (address: bigint) => Number(address & 0xffffffffn)
-const direct = (pa: number) => L.PAGE_OFFSET + BigInt(pa)
 
 export class HostX86_64 {
   readonly kernel: HostKernel
+  /** PML4 slot at which all memory is mapped, and the address of physical address 0 there. */
+  readonly directMapSlot: number
+  readonly pageOffset: bigint
+  private readonly image: HostImage
+  private readonly world: World
+  /** The address by which machine code knows a task. */
+  private readonly addressOf: (task: Task) => bigint
   private readonly machine: Machine
   /** [0]: the host's root. [1 + cpu * CPU_USED + page]: a processor's pages. Physical addresses. */
   private readonly pages: Float64Array
   private readonly text: ReadonlyArray<number>
+  private readonly vcpus: VcpuPagesTable
   /** Task of a virtual CPU -> its pair of pages in the fixed area, or NONE. */
   private readonly slotOf: Int32Array
-  /** By that pair: root of its tables, and the processor whose pages they hold. */
-  private readonly slotRoot: Float64Array
-  private readonly slotCpu: Int32Array
-  /** Pairs of pages that no virtual CPU has. */
-  private readonly vcpuSlots = Array.from({ length: L.VCPU_SLOTS }, (_, i) => L.VCPU_SLOTS - 1 - i)
+  private readonly mapsTasks: boolean
 
-  constructor({ machine, heap, clocks, log, trace, end, seed }: HostX86_64Parts) {
+  constructor({ machine, heap, clocks, log, trace, end, seed, design = LGUEST64, image }: HostX86_64Parts) {
     const { ram } = machine
+    const { vcpu } = design
     if (clocks.length > L.MAX_CPUS) throw new RangeError(`the x86_64 host has room for ${L.MAX_CPUS} processors`)
     this.machine = machine
+    this.directMapSlot = design.pageOffset === "host-moves" ? L.MOVED_DIRECT_MAP_SLOT : L.DIRECT_MAP_SLOT
+    this.pageOffset = L.slotAddress(this.directMapSlot)
+    this.image = image ?? imageOf(vcpu)
+    this.world = hostWorld(vcpu)
+    this.mapsTasks = vcpu === "task"
+    this.addressOf = this.mapsTasks ? ({ pid }) => taskAddress(pid) : ({ pa }) => this.direct(pa)
     const frames = new FrameAllocator(ram, heap, L.FREE_PA >>> 12, end >>> 12)
     const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length, heap.fresh)
     this.text = Array.from({ length: L.TEXT_PAGES }, (_, i) => L.TEXT_PA + i * 4096)
     this.pages = heap.f64(1 + clocks.length * L.CPU_USED)
     this.slotOf = heap.i32(MAX_TASKS)
-    this.slotRoot = heap.f64(L.VCPU_SLOTS)
-    this.slotCpu = heap.i32(L.VCPU_SLOTS)
     this.kernel = new HostKernel({
       machine,
       heap,
@@ -99,6 +103,16 @@ export class HostX86_64 {
       trace,
       seed,
       requestReschedule: (cpu) => ram.write32(this.pagesOf(cpu)[L.CPU_PDA]! + PDA.fields.needResched.offset, 1),
+    })
+    this.vcpus = new VcpuPagesTable(heap, vcpu, {
+      ram,
+      frames,
+      text: this.text,
+      root: () => this.root,
+      pagesOf: (cpu) => this.pagesOf(cpu),
+      symbol: (name) => this.symbol(name),
+      direct: (pa) => this.direct(pa),
+      forget: (va) => this.forget(va),
     })
     this.registerGates()
     if (heap.fresh) this.build(frames)
@@ -119,8 +133,17 @@ export class HostX86_64 {
   }
 
   /** Address of a symbol of the host's text. */
-  symbol(name: keyof typeof symbols): bigint {
-    return fixed(L.TEXT_OFFSET + symbols[name])
+  symbol(name: SymbolName): bigint {
+    return fixed(L.TEXT_OFFSET + this.image.symbols[name])
+  }
+
+  private direct(pa: number): bigint {
+    return this.pageOffset + BigInt(pa)
+  }
+
+  /** No processor's TLB has anything of the page at `va` any more. */
+  private forget(va: bigint): void {
+    for (const { processor } of this.kernel.cpus) processor.exports.invalidate(va)
   }
 
   // ----------------------------------------------------------------------------------------------------------- booting
@@ -128,14 +151,18 @@ export class HostX86_64 {
     const { ram } = this.machine
     this.slotOf.fill(NONE)
     this.machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
-    ram.copyIn(L.TEXT_PA, machineCode(textCode))
+    ram.copyIn(L.TEXT_PA, machineCode(this.image.code))
+    ram.copyIn(L.CALL_PAGE_PA, machineCode(callPageCode))
     for (let i = 0; i < this.pages.length; i++) this.pages[i] = newRoot(frames)
-    mapDirect(ram, frames, this.root, L.PAGE_OFFSET, ram.size)
+    mapDirect(ram, frames, this.root, this.pageOffset, ram.size)
     mapText(ram, frames, this.root, this.text)
     mapPage(ram, frames, this.root, fixed(L.GATE_OFFSET), L.GATE_PA, 0, false)
+    mapPage(ram, frames, this.root, fixed(L.KNOWN_OFFSET), L.ZERO_PA, 0, true)
+    // Guests' tables may have these below their own, so none is made later.
+    for (let i = 0; i < L.FIXED_TABLES; i++) makeTables(ram, frames, this.root, fixed(i * L.TABLE_BYTES))
     for (let cpu = 0; cpu < this.kernel.cpus.length; cpu++) {
       const pages = this.pagesOf(cpu)
-      mapProcessor(ram, frames, this.root, cpu, pages, HOST_WORLD)
+      mapProcessor(ram, frames, this.root, cpu, pages, this.world)
       writeProcessorArea(ram, pages, cpu, this.root, (name) => this.symbol(name))
     }
     for (let cpu = 0; cpu < this.kernel.cpus.length; cpu++) this.boot(cpu)
@@ -149,7 +176,7 @@ export class HostX86_64 {
     const idle = this.createTask("idle", `idle ${cpu}`, this.symbol("idle_task"), 0n, BigInt(this.root))
     const pda = this.pagesOf(cpu)[L.CPU_PDA]!
     const stackTop = ram.readBig(idle.pa + L.TASK.fields.stackTop.offset)
-    ram.writeBig(pda + PDA.fields.current.offset, direct(idle.pa))
+    ram.writeBig(pda + PDA.fields.current.offset, this.addressOf(idle))
     ram.writeBig(pda + PDA.fields.kernelStack.offset, stackTop)
     processor.setGpr(RSP, stackTop)
     processor.rip = this.symbol("idle_task")
@@ -168,7 +195,7 @@ export class HostX86_64 {
     const pa = newRoot(frames)
     const stack = newRoot(frames)
     const F = L.TASK.fields
-    const top = direct(stack) + 4096n
+    const top = this.direct(stack) + 4096n
     // schedule() pops %r15 %r14 %r13 %r12 %rbp %rbx and returns.
     const rsp = top - BigInt(above + 7 * 8)
     const stackPa = stack + 4096 - above - 7 * 8
@@ -179,14 +206,22 @@ export class HostX86_64 {
     ram.writeBig(pa + F.cr3.offset, cr3)
     const task = this.kernel.addTask(kind, name, pa)
     ram.write32(pa + F.pid.offset, task.pid)
+    if (this.mapsTasks) this.mapTask(task)
     return task
+  }
+
+  /** The number may have been another's before. */
+  private mapTask(task: Task): void {
+    const { ram, frames } = this.kernel
+    mapPage(ram, frames, this.root, taskAddress(task.pid), task.pa, PTE_W, true)
+    this.forget(taskAddress(task.pid))
   }
 
   /** Starts the host's own process: ring 3, its own address space, system calls by SYSCALL. */
   startProcess(): Task {
     const { ram, frames } = this.kernel
     const root = newRoot(frames)
-    for (const slot of [L.DIRECT_MAP_SLOT, L.FIXED_SLOT])
+    for (const slot of [this.directMapSlot, L.FIXED_SLOT])
       ram.writeBig(root + 8 * slot, ram.readBig(this.root + 8 * slot))
     const text = newRoot(frames)
     const stack = newRoot(frames)
@@ -205,35 +240,37 @@ export class HostX86_64 {
     return task
   }
 
-  /**
-   * A virtual CPU's two pages, and the private copy of the fixed area's tables that its guest's roots hold: text, the tables
-   * and stacks of the processor that it runs on, and these two pages. No gates, no other virtual CPU.
-   */
-  createVcpuPages(index: number, functions: { systemCall: bigint; trap: bigint }): VcpuPages {
-    const { ram, frames } = this.kernel
-    const slot = this.vcpuSlots.pop()
-    if (slot === undefined) throw new RangeError(`the host has room for ${L.VCPU_SLOTS} virtual CPUs`)
-    const descriptor = newRoot(frames)
-    const state = newRoot(frames)
-    const stateVa = descriptorAddress(slot) + 4096n
-    mapVcpu(ram, frames, this.root, slot, descriptor, state, HOST_WORLD)
-    const guest = newRoot(frames)
-    mapText(ram, frames, guest, this.text)
-    mapProcessor(ram, frames, guest, 0, this.pagesOf(0), GUEST_WORLD)
-    mapVcpu(ram, frames, guest, slot, descriptor, state, GUEST_WORLD)
-    this.slotRoot[slot] = guest
-    this.slotCpu[slot] = 0
-
-    ram.writeBig(descriptor + VCPU.fields.systemCall.offset, functions.systemCall)
-    ram.writeBig(descriptor + VCPU.fields.trap.offset, functions.trap)
-    ram.writeBig(descriptor + VCPU.fields.state.offset, stateVa)
-    ram.writeBig(descriptor + VCPU.fields.stackTop.offset, stateVa + BigInt(VCPU_STATE.size))
-    ram.write32(descriptor + VCPU.fields.index.offset, index)
-    return { descriptor, state, fixedEntry: this.fixedEntry(guest), root: guest, slot, rom: 0 }
+  /** What a virtual CPU of a guest of this design needs of the host, all but its task. */
+  createVcpuPages(index: number, design: Choices): VcpuPages {
+    const pages = this.vcpus.create(index, design)
+    // INT is the guest's kernel's door: at ring 3 any program's, and then its module has to tell who knocks.
+    if (design.hypercall !== "syscall" || design.interruptFlag === "rom") this.openHypercallGates(design.ring)
+    return pages
   }
 
-  private fixedEntry(root: number): number {
-    return (this.machine.ram.read32(root + 8 * L.FIXED_SLOT) | PTE_P | PTE_A | PTE_D) >>> 0
+  private openHypercallGates(ring: Choices["ring"]): void {
+    for (let cpu = 0; cpu < this.kernel.cpus.length; cpu++)
+      for (const idt of [L.CPU_IDT, L.CPU_GUEST_IDT])
+        openGate(this.kernel.ram, this.pagesOf(cpu)[idt]!, HYPERCALL_VECTOR, ring)
+  }
+
+  /** The slots of guests' roots that are the host's, and their entries. */
+  hostEntries(pages: ReadonlyArray<VcpuPages>, design: Choices): HostEntries {
+    const fixedEntry = (_slot: number, vcpu: number) => pages[vcpu]!.fixedEntry
+    const none = () => 0
+    if (design.host !== "everything") return { slots: [L.FIXED_SLOT], entryLo: fixedEntry, entryHi: none }
+    const directEntry = this.vcpus.entryOf(this.root, this.directMapSlot)
+    return {
+      slots: [this.directMapSlot, L.FIXED_SLOT],
+      entryLo: (slot, vcpu) => (slot === L.FIXED_SLOT ? fixedEntry(slot, vcpu) : directEntry),
+      entryHi: none,
+    }
+  }
+
+  /** The addresses that a guest of this design must leave alone. */
+  reserved(design: Choices): ReadonlyArray<Reserved> {
+    const slots = design.host === "everything" ? [this.directMapSlot, L.FIXED_SLOT] : [L.FIXED_SLOT]
+    return slots.map((slot) => ({ slot, start: L.slotAddress(slot), end: L.slotAddress(slot) + (1n << 39n) - 1n }))
   }
 
   /** The task of a virtual CPU; the launcher's read makes it runnable. */
@@ -244,6 +281,7 @@ export class HostX86_64 {
     const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), descriptorVa, BigInt(this.root))
     ram.writeBig(task.pa + L.TASK.fields.vcpu.offset, descriptorVa)
     this.slotOf[task.pid] = pages.slot
+    if (this.mapsTasks) this.vcpus.mapTask(pages, taskAddress(task.pid), task.pa)
     return task
   }
 
@@ -252,15 +290,13 @@ export class HostX86_64 {
     const { ram, frames } = this.kernel
     this.kernel.remove(task)
     this.slotOf[task.pid] = NONE
-    const descriptorVa = descriptorAddress(pages.slot)
-    for (const va of [descriptorVa, descriptorVa + 4096n]) {
-      unmapPage(ram, this.root, va)
-      for (const { processor } of this.kernel.cpus) processor.exports.invalidate(va)
+    this.vcpus.release(pages)
+    if (this.mapsTasks) {
+      unmapPage(ram, this.root, taskAddress(task.pid))
+      this.forget(taskAddress(task.pid))
     }
-    freeTables(ram, frames, pages.root)
     const stackTop = low(ram.readBig(task.pa + L.TASK.fields.stackTop.offset))
-    for (const pa of [pages.descriptor, pages.state, task.pa, stackTop - 4096]) frames.release(pa / 4096)
-    this.vcpuSlots.push(pages.slot)
+    for (const pa of [task.pa, stackTop - 4096]) frames.release(pa / 4096)
   }
 
   /** What a module does for a virtual CPU's task; said in each thread. */
@@ -281,6 +317,7 @@ export class HostX86_64 {
       vcpuPrepare: () => kernel.processor.setGprLoHi(RAX, kernel.runner.prepare() ? 1 : 0, 0),
       vcpuEvent: () => kernel.runner.event(),
       fatalTrap: () => this.fatal(),
+      vcpuResume: () => kernel.processor.setGprLoHi(RAX, this.resume() ? 1 : 0, 0),
     }
     L.GATES.forEach((name, i) => kernel.gates.register(i, handlers[name]))
   }
@@ -310,12 +347,21 @@ export class HostX86_64 {
     const F = L.FRAME.fields
     const frame = this.frame()
     kernel.statistics.hostInterrupts++
-    if ((kernel.ram.read32(frame + F.cs.offset) & 3) !== 0) kernel.statistics.vcpuNull++
+    const fromUser = (kernel.ram.read32(frame + F.cs.offset) & 3) !== 0
+    if (fromUser && this.slotOf[kernel.currentPid] === NONE) kernel.statistics.vcpuNull++
     const vector = kernel.ram.read32(frame + F.vector.offset)
     if (kernel.observed && kernel.trace.on) kernel.trace.interrupt(vector, vector === L.RESCHEDULE_VECTOR)
     if (vector === L.SPURIOUS_VECTOR) return
     kernel.cpu.clock.acknowledge()
     if (vector === L.TIMER_VECTOR) kernel.timerInterrupt()
+  }
+
+  /** An interrupt has been handled on top of a guest, which goes on if its module has nothing against it. */
+  private resume(): boolean {
+    const { kernel } = this
+    const goesOn = kernel.runner.resume?.() === true
+    if (goesOn) kernel.statistics.vcpuTaken++
+    return goesOn
   }
 
   private schedule(): void {
@@ -330,18 +376,9 @@ export class HostX86_64 {
     // No other guest has this page in its tables, and it is global (fixedArea.ts).
     if (before !== NONE) processor.exports.invalidate(descriptorAddress(before) + 4096n)
     const slot = this.slotOf[next.pid]!
-    if (slot !== NONE && this.slotCpu[slot] !== index) this.moveVcpu(slot, index)
-    const address = direct(next.pa)
+    if (slot !== NONE && this.vcpus.cpuOf(slot) !== index) this.vcpus.move(slot, index)
+    const address = this.addressOf(next)
     processor.setGprLoHi(RAX, low(address), Number(address >> 32n))
-  }
-
-  /** A virtual CPU comes to another processor: of the host its guest sees that one's tables, and the former's no more. */
-  private moveVcpu(slot: number, cpu: number): void {
-    const { ram, frames } = this.kernel
-    const root = this.slotRoot[slot]!
-    unmapProcessor(ram, root, this.slotCpu[slot]!)
-    mapProcessor(ram, frames, root, cpu, this.pagesOf(cpu), GUEST_WORLD)
-    this.slotCpu[slot] = cpu
   }
 
   private fatal(): void {

@@ -59,7 +59,7 @@
  * one task and wake up as another, in the middle of a function that both of them once called.
  *
  * Which task runs next is decided in the gate; that it runs is done here. The gate returns the next task, or NULL to
- * stay. The line that matters to a guest is the one that copies the task's VCPU into the PDA.
+ * stay. The line that matters to a guest is the one that copies the task's VCPU into the PDA (S:016).
  */
         .balign 16
         .globl schedule
@@ -82,8 +82,10 @@ schedule:
         movq    %rdx, %gs:PDA_KERNEL_STACK
         movq    %gs:PDA_TSS, %rcx
         movq    %rdx, TSS_RSP0(%rcx)
+#if defined(FIND_VCPU_PDA)
         movq    TASK_VCPU(%rax), %rdx
         movq    %rdx, %gs:PDA_VCPU
+#endif
         movq    TASK_CR3(%rax), %rdx
         movq    %rdx, %cr3
 

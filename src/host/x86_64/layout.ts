@@ -9,11 +9,15 @@ import { at, struct } from "../../machine/layout.ts"
  * 510 is the fixed area, the only part of the host that a guest's page tables share.
  */
 
-/** Virtual address of physical address 0 in the direct map, as Linux of 2007 had it. */
-export const PAGE_OFFSET = 0xffff_8800_0000_0000n
+/** Slot of the direct map: where Linux has it, or (`pageOffset: host-moves`) out of the guests' way. */
 export const DIRECT_MAP_SLOT = 272
+export const MOVED_DIRECT_MAP_SLOT = 288
+/** The address at which a slot of the upper half begins. */
+export const slotAddress = (slot: number): bigint => BigInt.asUintN(64, BigInt.asIntN(48, BigInt(slot) << 39n))
+/** Virtual address of physical address 0 in the direct map of most hosts. */
+export const PAGE_OFFSET = slotAddress(DIRECT_MAP_SLOT)
 
-/** Everything fixed lies in the first 4 MiB of slot 510, so its addresses share the upper half below. */
+/** Everything fixed lies in the first 6 MiB of slot 510, so its addresses share the upper half below. */
 export const FIXED = 0xffff_ff00_0000_0000n
 export const FIXED_HI = 0xffff_ff00
 export const FIXED_SLOT = 510
@@ -22,6 +26,8 @@ export const FIXED_SLOT = 510
 export const TEXT_OFFSET = 0x000000
 export const TEXT_PAGES = 4
 export const GATE_OFFSET = 0x010000
+/** `vcpu: known-address`: a page of zeros for the host, a virtual CPU's descriptor for its guest; its state page follows. */
+export const KNOWN_OFFSET = 0x090000
 export const CPU_OFFSET = 0x100000
 export const CPU_PAGES = 0x10
 /** Pages of a processor's area. */
@@ -31,16 +37,27 @@ export const CPU_TSS = 2
 export const CPU_PDA = 3
 /** Stacks of the IST: NMI, double fault, machine check. */
 export const CPU_IST = 4
+/** GDTs and IDT while a guest runs that has the bare machine's selectors. */
+export const CPU_GUEST_GDT = 7
+export const CPU_GUEST_IDT = 8
 /** Those that are used, and the processors that there is room for below the virtual CPUs' pages. */
-export const CPU_USED = CPU_IST + 3
+export const CPU_USED = CPU_GUEST_IDT + 1
 export const MAX_CPUS = 16
 export const VCPU_OFFSET = 0x200000
-/** Two pages each, up to the end of the fixed area's 4 MiB. */
+/** Two pages each, up to the tasks. */
 export const VCPU_SLOTS = 256
+/** `vcpu: task`: a page for each task, by its number. */
+export const TASK_OFFSET = 0x400000
+/** A page table maps that much; those of the fixed area begin at its multiples. */
+export const TABLE_BYTES = 0x200000
+export const FIXED_TABLES = 3
 
 /** Physical addresses. */
 export const TEXT_PA = 0x100000
 export const GATE_PA = 0x110000
+export const CALL_PAGE_PA = 0x112000
+/** Nobody ever writes to it. */
+export const ZERO_PA = 0x113000
 /** From here on frames are allocated. */
 export const FREE_PA = 0x120000
 
@@ -51,7 +68,13 @@ export const USER32_CS = 0x23
 export const USER_DS = 0x2b
 export const USER_CS = 0x33
 export const TSS_SELECTOR = 0x40
-export const GDT_ENTRIES = 14
+/**
+ * Ring 0 once more, by numbers that it has in all GDTs: SYSCALL and the gates of a guest with the bare machine's selectors
+ * lead to these, so that what is interrupted between two GDTs can be returned to in either.
+ */
+export const SWITCHER_CS = 0x80
+export const SWITCHER_DS = 0x88
+export const GDT_ENTRIES = 18
 
 /** Interrupt vectors of the host's own, all from its local APIC. */
 export const TIMER_VECTOR = 0xef
@@ -113,6 +136,7 @@ export const GATES = [
   "vcpuPrepare",
   "vcpuEvent",
   "fatalTrap",
+  "vcpuResume",
 ] as const
 export type GateName = (typeof GATES)[number]
 /** Bytes from one gate to the next. */

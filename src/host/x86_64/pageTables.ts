@@ -50,6 +50,14 @@ export const mapPage = (
   ram.write64(table + 8 * slot(address, 1), pa | flags | PTE_P | PTE_A | PTE_D, noExecute ? PTE_NX_HI : 0)
 }
 
+/** Makes the tables for `address`, with nothing in the last of them. Returns where its directory's entry lies. */
+export const makeTables = (ram: Ram, frames: FrameAllocator, root: number, address: bigint): number => {
+  let table = root
+  for (let level = 4; level > 2; level--) table = below(ram, frames, table, slot(address, level))
+  below(ram, frames, table, slot(address, 2))
+  return table + 8 * slot(address, 2)
+}
+
 /** Maps [0, bytes) of physical memory at `address` with 2 MiB pages, supervisor, writable, not executable. */
 export const mapDirect = (ram: Ram, frames: FrameAllocator, root: number, address: bigint, bytes: number): void => {
   const step = 0x200000

@@ -28,7 +28,16 @@ import type { Ram } from "../../machine/ram.ts"
 import { PDA } from "../../pda/index.ts"
 import { cpuAddress } from "./fixedArea.ts"
 import * as L from "./layout.ts"
-import { attributesOf, GDT_LIMIT, IDT_LIMIT, TSS_ATTRIBUTES, writeGate, writeGdt } from "./tables.ts"
+import {
+  attributesOf,
+  GDT_LIMIT,
+  IDT_LIMIT,
+  TSS_ATTRIBUTES,
+  writeGate,
+  writeGdt,
+  writeGuestGdts,
+  writePseudoDescriptor,
+} from "./tables.ts"
 
 /*
  * H:040 Each processor's own furniture: which table of gates, which stack to take when something happens, where SYSCALL
@@ -52,12 +61,14 @@ export const writeProcessorArea = (
   const low = (address: bigint) => Number(address & 0xffffffffn)
   const tss = cpuAddress(cpu, L.CPU_TSS)
   writeGdt(ram, pages[L.CPU_GDT]!, low(tss), L.FIXED_HI)
-  const idt = pages[L.CPU_IDT]!
+  writeGuestGdts(ram, pages[L.CPU_GUEST_GDT]!, low(tss), L.FIXED_HI)
   for (let vector = 0; vector < 256; vector++) {
     const ist = vector === 2 ? 1 : vector === 8 ? 2 : vector === 18 ? 3 : 0
     const handler = vector === 2 ? symbol("nmi") : symbol("vectors") + BigInt(16 * vector)
     // Breakpoints and overflow may be raised by any program; INT with any other number is a protection fault.
-    writeGate(ram, idt, vector, low(handler), L.FIXED_HI, vector === 3 || vector === 4 ? 3 : 0, ist)
+    const dpl = vector === 3 || vector === 4 ? 3 : 0
+    writeGate(ram, pages[L.CPU_IDT]!, vector, L.KERNEL_CS, low(handler), L.FIXED_HI, dpl, ist)
+    writeGate(ram, pages[L.CPU_GUEST_IDT]!, vector, L.SWITCHER_CS, low(handler), L.FIXED_HI, dpl, ist)
   }
   const tssPa = pages[L.CPU_TSS]!
   for (let i = 0; i < 3; i++)
@@ -67,6 +78,8 @@ export const writeProcessorArea = (
   ram.writeBig(pda + PDA.fields.self.offset, cpuAddress(cpu, L.CPU_PDA))
   ram.writeBig(pda + PDA.fields.tss.offset, tss)
   ram.writeBig(pda + PDA.fields.idt.offset, cpuAddress(cpu, L.CPU_IDT))
+  writePseudoDescriptor(ram, pda + PDA.fields.gdtr.offset, GDT_LIMIT, cpuAddress(cpu, L.CPU_GDT))
+  writePseudoDescriptor(ram, pda + PDA.fields.idtr.offset, IDT_LIMIT, cpuAddress(cpu, L.CPU_IDT))
   ram.writeBig(pda + PDA.fields.hostCr3.offset, BigInt(root))
   ram.write32(pda + PDA.fields.cpu.offset, cpu)
 }
@@ -93,7 +106,7 @@ export const enterHost = (processor: Processor, cpu: number, root: number, syste
   processor.setWord(GDTR_LIMIT, GDT_LIMIT)
   processor.setLong(IDTR_BASE, cpuAddress(cpu, L.CPU_IDT))
   processor.setWord(IDTR_LIMIT, IDT_LIMIT)
-  processor.setLong(MSR_STAR, (BigInt(L.USER32_CS) << 48n) | (BigInt(L.KERNEL_CS) << 32n))
+  processor.setLong(MSR_STAR, (BigInt(L.USER32_CS) << 48n) | (BigInt(L.SWITCHER_CS) << 32n))
   processor.setLong(MSR_LSTAR, systemCall)
   processor.setLong(MSR_SFMASK, SFMASK)
   processor.setLong(MSR_KERNEL_GS_BASE, 0n)

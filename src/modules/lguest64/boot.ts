@@ -33,6 +33,7 @@ export const bootLguest64 = (config: HostedConfig): Hosted => {
     trace,
     end: HOST_BYTES,
     seed: config.seed ?? 0,
+    design: config.design,
   })
   if (heap.fresh) host.startProcess()
   const { startMs, vcpus = 1, affinity = [] } = config

@@ -28,7 +28,7 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
   constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config) {
     const where = heap.f64(config.vcpus * WHERE)
     for (let i = 0; heap.fresh && i < config.vcpus; i++)
-      create(host, i, config.affinity[i] ?? -1, where.subarray(i * WHERE, (i + 1) * WHERE))
+      create(host, i, config, where.subarray(i * WHERE, (i + 1) * WHERE))
     const pages = Array.from({ length: config.vcpus }, (_, i) => {
       const [descriptor, state, fixedEntry, root, slot, rom] = where.subarray(i * WHERE) as unknown as Pages
       return { descriptor, state, fixedEntry, root, slot, rom }
@@ -84,13 +84,10 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
 
 type Pages = readonly [number, number, number, number, number, number]
 
-const create = (host: HostX86_64, index: number, affinity: number, where: Float64Array): void => {
-  const pages = host.createVcpuPages(index, {
-    systemCall: host.symbol("lguest64_system_call"),
-    trap: host.symbol("lguest64_trap"),
-  })
+const create = (host: HostX86_64, index: number, { affinity, design }: Guest64Config, where: Float64Array): void => {
+  const pages = host.createVcpuPages(index, design)
   const task = host.createVcpuTask(pages, `vcpu ${index}`)
-  host.kernel.tasks.affinity[task.pid] = affinity
+  host.kernel.tasks.affinity[task.pid] = affinity[index] ?? -1
   host.kernel.tasks.thread[task.pid] = HOST_THREAD + 1 + index
   where.set([pages.descriptor, pages.state, pages.fixedEntry, pages.root, pages.slot, pages.rom, task.pid])
 }

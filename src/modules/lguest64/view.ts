@@ -1,6 +1,6 @@
 import { cpuAddress, descriptorAddress } from "../../host/x86_64/fixedArea.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
-import { CPU_PDA, PAGE_OFFSET } from "../../host/x86_64/layout.ts"
+import { CPU_PDA } from "../../host/x86_64/layout.ts"
 import { PDA } from "../../pda/index.ts"
 import { vpnOf } from "../../syscall/address.ts"
 import { VCPU } from "../../vcpu/index.ts"
@@ -67,7 +67,7 @@ export const viewLguest64 = (
 ): Omit<ModuleView, "shadowReport" | "hypercallNames"> => ({
   module: "lguest64",
   kernel: host.kernel,
-  directMap: PAGE_OFFSET,
+  directMap: host.pageOffset,
   vcpus: guest.vcpus.map((vcpu, i) => viewOf(guest, vcpu, pages[i]!)),
   handlers: () => handlersOf(guest.idt),
   // Its selectors are fixed by the ABI, and lead into the host's own table.
