@@ -7,6 +7,7 @@ import {
   KERNEL_DS,
   LGUEST_CS,
   LGUEST_DS,
+  MAPPED_SWITCHER_ADDR,
   PAGE_OFFSET,
   PAGES,
   PERCPU,
@@ -20,7 +21,13 @@ import {
 } from "../src/i386/layout.ts"
 import { HEARTBEAT_NS, PROCESS_TEXT, SYS } from "../src/i386/process.ts"
 import { defines } from "../src/machine/layout.ts"
-import { headerText, SWITCHER_ADDR, SYSCALL_VECTOR, SYSCALL_VECTOR_PLAN9 } from "../src/paravirt_ops/lguest.ts"
+import {
+  CALL_PAGE_ADDR,
+  headerText,
+  SWITCHER_ADDR,
+  SYSCALL_VECTOR,
+  SYSCALL_VECTOR_PLAN9,
+} from "../src/paravirt_ops/lguest.ts"
 import type { AssemblyUnit } from "./assemble.ts"
 
 const constants: Record<string, number> = {
@@ -68,6 +75,8 @@ const unit = (name: string, source: string, address: number, external: ReadonlyM
   output: `src/i386/${source}.gen.ts`,
 })
 
+const switcher = unit("the Switcher's text", "switcher_32", SWITCHER_ADDR, new Map())
+
 const gates = new Map(
   GATES.map((name, i) => [`gate_${name}`, BigInt(PAGE_OFFSET + GATE_PA + i * GATE_STRIDE)] as const),
 )
@@ -92,7 +101,16 @@ const testGuest: AssemblyUnit = {
 /** The i386 host's machine code, and what runs on it in the tests. */
 export const units: ReadonlyArray<AssemblyUnit> = [
   unit("the i386 host's text", "image", PAGE_OFFSET + TEXT_PA, gates),
-  unit("the Switcher's text", "switcher_32", SWITCHER_ADDR, new Map()),
+  switcher,
+  {
+    ...switcher,
+    name: "the Switcher's text where the host stays mapped",
+    address: BigInt(MAPPED_SWITCHER_ADDR),
+    offsets: `#define HOST_STAYS_MAPPED 1\n${offsets}`,
+    output: "src/i386/mappedSwitcher_32.gen.ts",
+  },
+  // It is guests who call it, so it knows what they know.
+  { ...unit("the call page", "call_page_32", CALL_PAGE_ADDR, new Map()), offsets: headerText() },
   unit("the i386 host's process", "process", PROCESS_TEXT, new Map()),
   testGuest,
 ]

@@ -17,6 +17,10 @@
 #define LHCALL_LOAD_TLS                          0x10
 #define LHCALL_LOAD_GDT_ENTRY                    0x12
 #define LHCALL_SEND_INTERRUPTS                   0x13
+#define LHCALL_IRET                              0x20
+#define LHCALL_IRQ_FLAGS                         0x28
+#define LHCALL_IRQ_DISABLE                       0x29
+#define LHCALL_IRQ_ENABLE                        0x2a
 #define LGUEST_TRAP_ENTRY                        0x1f
 #define LGUEST_SHUTDOWN_POWEROFF                 0x1
 #define LGUEST_SHUTDOWN_RESTART                  0x2
@@ -40,6 +44,28 @@
 #define LHCALL_FREE                              0xff
 #define LHCALL_PENDING                           0x0
 #define LGUEST_SWITCHER_ADDR                     0xffc00000
+#define LGUEST_DESIGN_HYPERCALL_SHIFT            0x0
+#define LGUEST_DESIGN_FLAG_SHIFT                 0x4
+#define LGUEST_DESIGN_FIELD_MASK                 0xf
+#define LGUEST_DESIGN_NATIVE_SELECTORS           0x100
+#define LGUEST_DESIGN_RING_1                     0x200
+#define LGUEST_DESIGN_MACHINE_FRAMES             0x400
+#define LGUEST_DESIGN_SLOT_SHIFT                 0x10
+#define LGUEST_DESIGN_SLOT_MASK                  0x1ff
+#define LGUEST_HYPERCALL_INTERRUPT               0x1
+#define LGUEST_HYPERCALL_CALL_PAGE               0x2
+#define LGUEST_FLAG_SHARED_WORD                  0x0
+#define LGUEST_FLAG_HYPERCALL                    0x1
+#define LGUEST_FLAG_ROM                          0x3
+#define LGUEST_CALL_PAGE                         0xfec00000
+#define LGUEST_CALL_STRIDE                       0x40
+#define LGUEST_CALL_HYPERCALL                    0x0
+#define LGUEST_CALL_SAVE_FLAGS                   0x1
+#define LGUEST_CALL_RESTORE_FLAGS                0x2
+#define LGUEST_CALL_IRQ_DISABLE                  0x3
+#define LGUEST_CALL_IRQ_ENABLE                   0x4
+#define LGUEST_CALL_IRET                         0x5
+#define LGUEST_ROM_DATA                          0xfec01000
 
 /* an asynchronous hypercall */
 #define HCALL_ARG0                               0x0 /* u32: number, as in %eax */
@@ -64,3 +90,18 @@
 #define LGUEST_DATA_KERNEL_ADDRESS               0x564 /* u32: where the guest's kernel space begins; read at LGUEST_INIT */
 #define LGUEST_DATA_SYSCALL_VEC                  0x568 /* u32: vector of its system calls, 0x80 or 0x40; read at LGUEST_INIT */
 #define LGUEST_DATA_SIZE                         0x56c
+
+/* the virtual CPU that the call page's code keeps */
+#define LGUEST_ROM_IRQ_ENABLED                   0x0 /* u32: bit 9 as in EFLAGS: virtual interrupts may be delivered */
+#define LGUEST_ROM_IRQ_PENDING                   0x4 /* u32: host sets 0x200 when an interrupt waits for irqEnabled */
+#define LGUEST_ROM_SIZE                          0x1000
+
+/* where the guest goes on */
+#define LGUEST_IRET_EAX                          0x0 /* u32: %eax */
+#define LGUEST_IRET_EBX                          0x4 /* u32: %ebx */
+#define LGUEST_IRET_EIP                          0x8 /* u32: %eip */
+#define LGUEST_IRET_CS                           0xc /* u32: %cs */
+#define LGUEST_IRET_EFLAGS                       0x10 /* u32: %eflags; IF is the guest's own */
+#define LGUEST_IRET_ESP                          0x14 /* u32: %esp */
+#define LGUEST_IRET_SS                           0x18 /* u32: %ss */
+#define LGUEST_IRET_SIZE                         0x1c

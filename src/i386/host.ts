@@ -34,14 +34,17 @@ import { SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
 import { descriptorAttributes, flatCode, flatData, smallData, tssBusy } from "./descriptors.ts"
 import { code as textCode, symbols } from "./image.gen.ts"
 import * as L from "./layout.ts"
-import { entryAddress, HostPageTables, takeFrame, writeEntry } from "./pageTables.ts"
+import { HostPageTables, takeFrame } from "./pageTables.ts"
 import { PROCESS_STACK_TOP, PROCESS_TEXT, SYS, SYSCALL_VECTOR } from "./process.ts"
 import { code as processCode } from "./process.gen.ts"
 import { KICK_LINE } from "./picClock.ts"
-import { PTE_A, PTE_D, PTE_P, PTE_U, PTE_W } from "./shadow/format.ts"
+import { PTE_U, PTE_W } from "./shadow/format.ts"
 import { pae, type TableFormat } from "./shadow/index.ts"
+import { code as callPageCode } from "./call_page_32.gen.ts"
+import { code as mappedSwitcherCode } from "./mappedSwitcher_32.gen.ts"
 import { code as switcherCode } from "./switcher_32.gen.ts"
 import { GDT_BYTES, GuestTables, IDT_BYTES, writeHostGdt, writeHostIdt, writeState } from "./tables.ts"
+import { directMapLimit, GuestWindow, type WindowChoices, type WindowParts } from "./window.ts"
 
 /*
  * The i386 host: its page tables, descriptor tables, tasks and the functions behind its gates; the sibling of
@@ -55,9 +58,18 @@ export interface VcpuPages {
   readonly regs: number
 }
 
-const virtual = (pa: number): number => PAGE_OFFSET + pa
-const physical = (va: number): number => va - PAGE_OFFSET
-const { PAGE_OFFSET } = L
+export interface HostI386Config {
+  readonly machine: Machine
+  readonly heap: SharedHeap
+  readonly clock: HostClock
+  readonly log: EventLog
+  /** Physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
+  readonly end: number
+  readonly format: TableFormat
+  readonly trace?: TraceBuffers | undefined
+  /** Virtual address of physical address 0: PAGE_OFFSET or MOVED_PAGE_OFFSET. */
+  readonly pageOffset?: number
+}
 
 const SEGMENT_LIMIT = 0xffff_ffff
 const CR0_HOST = 0x8001_0033n // PG WP NE ET MP PE
@@ -73,24 +85,19 @@ export class HostI386 {
   private readonly cpuPa: number
   /** The second of its two pages in the Switcher's range. */
   private readonly statePa: number
-  private readonly switcherText: ReadonlyArray<number>
+  /** What guests' windows are made of. */
+  private readonly parts: WindowParts
+  /** Virtual address of physical address 0. */
+  readonly pageOffset: number
   /** What of a guest's descriptors is on this processor. */
   readonly guestTables: GuestTables
 
-  /** `end`: physical address at which the host's own memory ends; the launcher's (guests' memory) lies above. */
-  constructor(
-    machine: Machine,
-    heap: SharedHeap,
-    clock: HostClock,
-    log: EventLog,
-    end: number,
-    format: TableFormat,
-    trace?: TraceBuffers,
-  ) {
+  constructor({ machine, heap, clock, log, end, format, trace, pageOffset = L.PAGE_OFFSET }: HostI386Config) {
     const { ram } = machine
-    if (end > L.DIRECT_MAP_LIMIT) throw new RangeError("the i386 host can map no more than 896 MiB of its own")
+    if (end > directMapLimit(pageOffset)) throw new RangeError("the host's own memory does not fit below the Switcher")
     this.machine = machine
     this.format = format
+    this.pageOffset = pageOffset
     const frames = new FrameAllocator(ram, heap, L.FREE_PA >>> 12, end >>> 12)
     const gates = new GateTable(ram, L.GATE_PA, L.GATE_STRIDE, L.GATES.length, heap.fresh)
     machine.setGates(L.GATE_PA, L.GATE_PA + L.GATES.length * L.GATE_STRIDE)
@@ -99,12 +106,33 @@ export class HostI386 {
     this.cpuPa = takeFrame(frames)
     this.statePa = takeFrame(frames)
     this.guestTables = new GuestTables(ram, this.statePa)
-    this.switcherText = Array.from({ length: L.SWITCHER_TEXT_PAGES }, () => takeFrame(frames))
-    const switcher = machineCode(switcherCode)
-    this.switcherText.forEach((pa, i) => ram.copyIn(pa, switcher.subarray(i * 4096, (i + 1) * 4096)))
-    this.tables = new HostPageTables(ram, frames, format)
+    this.tables = new HostPageTables(ram, frames, format, pageOffset)
     this.tables.mapDirect(end)
-    this.switcherText.forEach((pa, i) => this.tables.map(SWITCHER_ADDR + i * 4096, pa, 0))
+    /** Puts machine code into frames of its own, and maps it read-only. */
+    const text = (code: string, pages: number, va: number): ReadonlyArray<number> => {
+      const bytes = machineCode(code)
+      return Array.from({ length: pages }, (_, i) => {
+        const pa = takeFrame(frames)
+        ram.copyIn(pa, bytes.subarray(i * 4096, (i + 1) * 4096))
+        this.tables.map(va + i * 4096, pa, 0)
+        return pa
+      })
+    }
+    const switcherText = text(switcherCode, L.SWITCHER_TEXT_PAGES, SWITCHER_ADDR)
+    const mappedSwitcherText = text(mappedSwitcherCode, L.SWITCHER_TEXT_PAGES, L.MAPPED_SWITCHER_ADDR)
+    const callPage = takeFrame(frames)
+    ram.copyIn(callPage, machineCode(callPageCode))
+    this.parts = {
+      ram,
+      frames,
+      format,
+      tables: this.tables,
+      pageOffset,
+      switcherText,
+      mappedSwitcherText,
+      callPage,
+      state: this.statePa,
+    }
     this.tables.map(this.pages, takeFrame(frames), PTE_W)
     this.tables.map(this.pages + 4096, this.statePa, PTE_W)
 
@@ -135,14 +163,23 @@ export class HostI386 {
     return L.SWITCHER_PAGES_ADDR
   }
 
+  /** Virtual address in the direct map. */
+  virtual(pa: number): number {
+    return this.pageOffset + pa
+  }
+
+  private physical(va: number): number {
+    return va - this.pageOffset
+  }
+
   /** Address of a symbol of the host's text. */
   private symbol(name: keyof typeof symbols): number {
-    return virtual(L.TEXT_PA + symbols[name])
+    return this.virtual(L.TEXT_PA + symbols[name])
   }
 
   private writeTables(): void {
     const { ram } = this.machine
-    const cpu = virtual(this.cpuPa)
+    const cpu = this.virtual(this.cpuPa)
     writeHostGdt(ram, this.cpuPa + L.CPU_GDT, cpu + L.CPU_TSS, cpu + L.CPU_PERCPU)
     // Breakpoints, overflow and system calls may be raised by any program; INT with any other number is a protection fault.
     writeHostIdt(ram, this.cpuPa + L.CPU_IDT, this.symbol("vectors"), [3, 4, SYSCALL_VECTOR])
@@ -159,7 +196,7 @@ export class HostI386 {
   private boot(): void {
     const { processor, ram } = this.kernel
     const wide = this.format === pae
-    const cpu = virtual(this.cpuPa)
+    const cpu = this.virtual(this.cpuPa)
     processor.setLong(CR0, CR0_HOST)
     processor.setLong(CR4, wide ? CR4_PAE : CR4_PSE)
     processor.setLong(MSR_EFER, 0n)
@@ -182,7 +219,7 @@ export class HostI386 {
 
     const idle = this.createTask("idle", "idle", this.symbol("idle_task"), this.tables.cr3)
     const stackTop = ram.read32(idle.pa + L.TASK.fields.stackTop.offset)
-    ram.write32(this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.current.offset, virtual(idle.pa))
+    ram.write32(this.cpuPa + L.CPU_PERCPU + L.PERCPU.fields.current.offset, this.virtual(idle.pa))
     ram.write32(this.cpuPa + L.CPU_TSS + L.TSS.fields.esp0.offset, stackTop)
     processor.setGpr(RSP, BigInt(stackTop))
     processor.rip = BigInt(this.symbol("idle_task"))
@@ -197,10 +234,10 @@ export class HostI386 {
     const pa = takeFrame(frames)
     const stack = takeFrame(frames)
     const F = L.TASK.fields
-    const top = virtual(stack) + 4096
+    const top = this.virtual(stack) + 4096
     // schedule pops %edi %esi %ebp %ebx and returns.
     const esp = top - above - 5 * 4
-    ram.write32(physical(esp) + 4 * 4, entry)
+    ram.write32(this.physical(esp) + 4 * 4, entry)
     ram.write32(pa + F.esp.offset, esp)
     ram.write32(pa + F.stackTop.offset, top)
     ram.write32(pa + F.cr3.offset, cr3)
@@ -212,13 +249,13 @@ export class HostI386 {
   /** Starts the host's own process: ring 3, its own address space, system calls by INT 0x80. */
   startProcess(): Task {
     const { ram, frames } = this.kernel
-    const tables = new HostPageTables(ram, frames, this.format, this.tables)
+    const tables = new HostPageTables(ram, frames, this.format, this.pageOffset, this.tables)
     const text = takeFrame(frames)
     ram.copyIn(text, machineCode(processCode))
     tables.map(PROCESS_TEXT, text, PTE_U)
     tables.map(PROCESS_STACK_TOP - 4096, takeFrame(frames), PTE_U | PTE_W)
     const task = this.createTask("process", "heartbeat", this.symbol("process_task"), tables.cr3, L.FRAME.size)
-    const frame = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset)) - L.FRAME.size
+    const frame = this.physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset)) - L.FRAME.size
     const F = L.FRAME.fields
     ram.write32(frame + F.ds.offset, L.USER_DS)
     ram.write32(frame + F.es.offset, L.USER_DS)
@@ -237,28 +274,20 @@ export class HostI386 {
     const { ram, frames } = this.kernel
     const descriptor = takeFrame(frames)
     const regs = takeFrame(frames)
-    ram.write32(descriptor + L.VCPU.fields.regs.offset, virtual(regs))
+    ram.write32(descriptor + L.VCPU.fields.regs.offset, this.virtual(regs))
     return { descriptor, regs }
   }
 
-  /**
-   * Fills the table for the Switcher's range (physical address `table`) that all roots of a virtual CPU share: the text, its
-   * registers, and the second page of the processor that it runs on. Supervisor, and only the registers can be written.
-   */
-  mapSwitcher(table: number, pages: VcpuPages): void {
-    const { ram } = this.machine
-    const map = (va: number, pa: number, flags: number) =>
-      writeEntry(ram, this.format, entryAddress(this.format, table, va), pa | flags | PTE_P | PTE_A | PTE_D)
-    this.switcherText.forEach((pa, i) => map(SWITCHER_ADDR + i * 4096, pa, 0))
-    map(this.pages, pages.regs, PTE_W)
-    map(this.pages + 4096, this.statePa, 0)
+  /** The host's part of the address space of a guest of that design, with these pages of its virtual CPU. */
+  openWindow(choices: WindowChoices, pages: VcpuPages): GuestWindow {
+    return new GuestWindow(this.parts, choices, pages.descriptor, pages.regs)
   }
 
   /** The task of a virtual CPU; the launcher's read makes it runnable. */
   createVcpuTask(pages: VcpuPages, name: string, runner: VcpuRunner): Task {
     const { ram } = this.kernel
     const task = this.createTask("vcpu", name, this.symbol("vcpu_task"), this.tables.cr3)
-    ram.write32(task.pa + L.TASK.fields.vcpu.offset, virtual(pages.descriptor))
+    ram.write32(task.pa + L.TASK.fields.vcpu.offset, this.virtual(pages.descriptor))
     this.kernel.setRunner(task, runner)
     return task
   }
@@ -268,7 +297,7 @@ export class HostI386 {
     const { ram, frames } = this.kernel
     this.kernel.remove(task)
     this.guestTables.forget()
-    const stackTop = physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset))
+    const stackTop = this.physical(ram.read32(task.pa + L.TASK.fields.stackTop.offset))
     for (const pa of [pages.descriptor, pages.regs, task.pa, stackTop - 4096]) frames.release(pa / 4096)
   }
 
@@ -289,7 +318,7 @@ export class HostI386 {
 
   /** Physical address of the frame that the stub passed in %eax. */
   private frame(): number {
-    return physical(this.kernel.processor.gprLo(RAX))
+    return this.physical(this.kernel.processor.gprLo(RAX))
   }
 
   private systemCall(): void {
@@ -318,7 +347,7 @@ export class HostI386 {
   private schedule(): void {
     const { processor } = this.kernel
     const next = this.kernel.pickNext()
-    processor.setGprLoHi(RAX, next === undefined ? 0 : virtual(next.pa), 0)
+    processor.setGprLoHi(RAX, next === undefined ? 0 : this.virtual(next.pa), 0)
   }
 
   private fatal(): void {

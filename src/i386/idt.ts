@@ -63,12 +63,24 @@ export const isDirectVector = (vector: number): boolean =>
       vector !== GENERAL_PROTECTION &&
       vector !== DEVICE_NOT_AVAILABLE
 
+/** The host wants to see all of them. */
+export const noVector = (): boolean => false
+
 const FIELDS = new Fields({ arrays: ["lo", "hi"], parts: ["changes"] })
 
 export class GuestIdt {
   private readonly lo = new Uint32Array(IDT_ENTRIES)
   private readonly hi = new Uint32Array(IDT_ENTRIES)
   readonly changes = new Changes(IDT_ENTRIES)
+  /** Address of the Switcher's stub for vector 0, for all that does not go to the guest; 16 bytes each. */
+  readonly stubs: number
+  private readonly direct: (vector: number) => boolean
+
+  /** `direct`: vectors whose gates, if they are trap gates, the processor may take by itself (`isDirectVector`, `noVector`). */
+  constructor(stubs: number, direct: (vector: number) => boolean) {
+    this.stubs = stubs
+    this.direct = direct
+  }
 
   /**
    * Takes over what is harmless of a gate: address, P, DPL, type; the selector is always the guest kernel's. False: it is a
@@ -111,22 +123,26 @@ export class GuestIdt {
    * the real flag is the host's; the guest's is a word in lguest_data, which no gate clears.
    */
   isDirect(vector: number): boolean {
-    return isDirectVector(vector) && this.present(vector) && this.isTrap(vector)
+    return this.direct(vector) && this.present(vector) && this.isTrap(vector)
   }
 
-  /** The low word for the processor's IDT; `fallback` is the address of the Switcher's stub. */
-  entryLo(vector: number, fallback: number): number {
-    return this.isDirect(vector) ? this.lo[vector]! : gateLo(LGUEST_CS, fallback)
+  /** The low word for the processor's IDT. */
+  entryLo(vector: number): number {
+    return this.isDirect(vector) ? this.lo[vector]! : gateLo(LGUEST_CS, this.stub(vector))
+  }
+
+  private stub(vector: number): number {
+    return this.stubs + 16 * vector
   }
 
   /**
    * The high word. The DPL says who may use INT: the guest's kernel for hypercalls; whom the guest wants for its own
    * direct vectors (breakpoints, system calls), even where an interrupt gate makes them come to the host first.
    */
-  entryHi(vector: number, fallback: number): number {
+  entryHi(vector: number): number {
     if (this.isDirect(vector)) return this.hi[vector]!
     const dpl = vector === LGUEST_TRAP_ENTRY ? GUEST_PL : isDirectVector(vector) ? this.dpl(vector) : 0
-    return gateHi(fallback, dpl, GATE_INTERRUPT)
+    return gateHi(this.stub(vector), dpl, GATE_INTERRUPT)
   }
 
   save(): State {

@@ -1,6 +1,7 @@
 /*
- * The i386 host's own machine code: entry stubs, context switch, the kernel side of a virtual CPU. It is linked into the
- * direct map; none of it is mapped while a guest runs. What is, is switcher_32.S.
+ * The i386 host's own machine code: entry stubs, context switch, the kernel side of a virtual CPU. It lies in the direct
+ * map, wherever the design has put that: all its addresses are relative. In most designs none of it is mapped while a guest
+ * runs. What is, is switcher_32.S.
  */
 #include "offsets.h"
 
@@ -181,7 +182,7 @@ vcpu_task:
 1:      movl    VCPU_ROOT(%ebp), %ebx
         movl    %fs:PERCPU_PAGES, %eax
         pushfl
-        lcall   *switcher_entry
+        lcall   *VCPU_ENTRY(%ebp)
         cmpl    $0, VCPU_TASK_SWITCHED(%ebp)
         je      2f
         clts
@@ -192,8 +193,3 @@ vcpu_task:
         je      vcpu_task
 3:      call    schedule
         jmp     vcpu_task
-
-        .balign 4
-switcher_entry:
-        .long   SWITCHER_ADDR
-        .word   LGUEST_CS

@@ -12,24 +12,29 @@ import {
 } from "../paravirt_ops/lguest.ts"
 
 /*
- * Where the i386 host lives. Below 3 GiB are host processes, above is a direct map of the host's own memory, and the last
- * 4 MiB are the Switcher's: the only addresses that mean the same in the host's page tables and in every guest's.
+ * Where the i386 host lives. Below its PAGE_OFFSET are host processes, above is a direct map of the host's own memory, and
+ * the last 4 MiB are the Switcher's: the only addresses that mean the same in the host's page tables and in every guest's.
  */
 
-/** Virtual address of physical address 0 in the direct map. */
+/** Virtual address of physical address 0 in the direct map, where Linux has it: most guests have their own there. */
 export const PAGE_OFFSET = 0xc000_0000
+/**
+ * And where it lies in designs in which the host moves: 12 MiB below the Switcher, which the host's own memory just fills,
+ * above whatever a guest's kernel maps. Those who map it into guests' tables need it there.
+ */
+export const MOVED_PAGE_OFFSET = 0xff00_0000
 
 /** Physical addresses. */
 export const TEXT_PA = 0x10_0000
 export const GATE_PA = 0x11_0000
 /** From here on frames are allocated. */
 export const FREE_PA = 0x12_0000
-/** The direct map ends below the Switcher, so this much memory at most can be the host's own. */
-export const DIRECT_MAP_LIMIT = 0x3800_0000
 
 /** Pages of the Switcher's text; two pages for each processor follow. */
 export const SWITCHER_TEXT_PAGES = 2
 export const SWITCHER_PAGES_ADDR = SWITCHER_ADDR + SWITCHER_TEXT_PAGES * 4096
+/** The text of its sibling that leaves the host mapped: as many pages, further up. */
+export const MAPPED_SWITCHER_ADDR = SWITCHER_ADDR + 0x1_0000
 
 /** The host's selectors. Its GDT has the same numbers as a guest's, and the Switcher relies on that for three of them. */
 export const KERNEL_CS = GDT_KERNEL_CS << 3
@@ -79,6 +84,9 @@ export const VCPU = struct("vcpu", "VCPU", 0x20, "a virtual CPU of a guest", {
   taskSwitched: at(0x04, 4, "nonzero: the guest runs with CR0.TS set"),
   cr2: at(0x08, 4, "CR2 as the guest left it"),
   regs: at(0x0c, 4, "its registers' page"),
+  stale: at(0x10, 4, "nonzero: the TLB may hold what is no longer in the shadow (asked where the host stays mapped)"),
+  entry: at(0x14, 4, "the Switcher's way in, as a far pointer: offset"),
+  entryCs: at(0x18, 2, "and selector"),
 })
 
 /** What lies on a task's kernel stack after an entry, lowest address first; esp and ss only after one from ring 3. */

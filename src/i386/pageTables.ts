@@ -1,7 +1,6 @@
 import type { FrameAllocator } from "../host/frames.ts"
 import type { Ram } from "../machine/ram.ts"
-import { PAGE_OFFSET } from "./layout.ts"
-import type { TableFormat } from "./shadow/index.ts"
+import type { HostEntry, TableFormat } from "./shadow/index.ts"
 import { PTE_A, PTE_D, PTE_P, PTE_PS, PTE_U, PTE_W } from "./shadow/format.ts"
 
 /*
@@ -32,18 +31,27 @@ export class HostPageTables {
   private readonly frames: FrameAllocator
   private readonly format: TableFormat
   private readonly root: Array<number>
+  private readonly pageOffset: number
 
-  /** Empty tables, or with `kernel` given tables that share its upper quarter. */
-  constructor(ram: Ram, frames: FrameAllocator, format: TableFormat, kernel?: HostPageTables) {
+  /** Empty tables, or with `kernel` given tables that share it from `pageOffset` on. */
+  constructor(ram: Ram, frames: FrameAllocator, format: TableFormat, pageOffset: number, kernel?: HostPageTables) {
+    this.pageOffset = pageOffset
     this.ram = ram
     this.frames = frames
     this.format = format
     this.root = Array.from({ length: format.rootFrames }, () => takeFrame(frames) >>> 12)
     this.cr3 = format.linkRoot(ram, this.root)
     if (kernel === undefined) return
-    const span = 2 ** format.directoryShift
-    for (let va = PAGE_OFFSET; va < 2 ** 32; va += span)
-      writeEntry(ram, format, this.directory(va), ram.read32(kernel.directory(va)))
+    for (const { gva, lo } of kernel.entries(2 ** 32)) writeEntry(ram, format, this.directory(gva), lo)
+  }
+
+  /** The directory entries from `pageOffset` up to `end`. */
+  entries(end: number): ReadonlyArray<HostEntry> {
+    const span = 2 ** this.format.directoryShift
+    return Array.from({ length: (end - this.pageOffset) / span }, (_, i) => {
+      const gva = this.pageOffset + i * span
+      return { gva, lo: this.ram.read32(this.directory(gva)) }
+    })
   }
 
   private directory(va: number): number {
@@ -59,10 +67,15 @@ export class HostPageTables {
     writeEntry(this.ram, this.format, entryAddress(this.format, table, va), pa | flags | PTE_P | PTE_A | PTE_D)
   }
 
-  /** Maps [0, bytes) of physical memory at PAGE_OFFSET with large pages, supervisor and writable. */
+  /** Maps [0, bytes) of physical memory at `pageOffset` with large pages, supervisor and writable. */
   mapDirect(bytes: number): void {
     const span = 2 ** this.format.directoryShift
     for (let pa = 0; pa < bytes; pa += span)
-      writeEntry(this.ram, this.format, this.directory(PAGE_OFFSET + pa), pa | PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS)
+      writeEntry(
+        this.ram,
+        this.format,
+        this.directory(this.pageOffset + pa),
+        pa | PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS,
+      )
   }
 }

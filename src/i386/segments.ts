@@ -50,9 +50,13 @@ import { Fields, type State } from "../machine/snapshot.ts"
  * offsets near 4 GiB that wrap around, and programs need it whole. A process is stopped by the pages' U/S bit. A
  * kernel that loads such a segment can look at the Switcher's pages, but not change what the host depends on.
  *
+ * Where the fence stands is the design's affair. With all of the host behind it there can be no such exception, for a kernel
+ * that loads such a segment could write the host: thread-local storage ends at its base there, as under Xen.
+ *
  * Rusty ends his mail of 2007 with a thought: one could do on i386 what x86_64 is forced to do, read-only pages and no
- * segments. Would it be any worse? You have seen all that there is to be seen, and are in a position to ask: `lguest64
- * journey Mastery`.
+ * segments. Here one can (`host: switcher`): rules 3 and 4 fall away, a flat segment has its 4 GiB again, and
+ * tests/i386/designs.test.ts finds nothing that it lets through. Would it be any worse? You have seen all that there is to
+ * be seen, and are in a position to ask: `lguest64 journey Mastery`.
  */
 
 /** The entries that the host keeps to itself. */
@@ -68,26 +72,44 @@ const isTls = (index: number): boolean => index >= GDT_TLS_MIN && index < GDT_TL
 /** Bits of the high word that are base or limit. */
 const BASE_AND_LIMIT = 0xff0f00ff
 
+/** Where segments have to end: rules 3 and 4, for a descriptor that keeps the first two. Both words 0: none. */
+export type Fence = (index: number, lo: number, hi: number) => readonly [lo: number, hi: number]
+
+/** No segment reaches `end`; `wholeTls`: but for those of thread-local storage. */
+export const endingBelow =
+  (end: number, wholeTls: boolean): Fence =>
+  (index, lo, hi) => {
+    if (wholeTls && isTls(index) && (hi & DESC_DPL) === DESC_DPL) return [lo, hi]
+    const base = descriptorBase(lo, hi)
+    if (base >= end) return [0, 0]
+    if ((hi & DESC_CODE) === 0 && (hi & DESC_EXPAND_DOWN) !== 0) return [0, 0]
+    const last = descriptorLimit(lo, hi)
+    const allowed = end - 1 - base
+    if (last <= allowed) return [lo, hi]
+    const attributes = hi & ~BASE_AND_LIMIT
+    // Whole pages, where the limit counts pages: the last page that ends below. A byte limit fits always, since it is under
+    // 1 MiB and was above `allowed`.
+    if ((hi & DESC_GRANULARITY) === 0) return [descriptorLo(base, allowed), descriptorHi(base, allowed, attributes)]
+    const pages = Math.floor((allowed + 1) / 4096)
+    if (pages === 0) return [0, 0]
+    return [descriptorLo(base, pages - 1), descriptorHi(base, pages - 1, attributes)]
+  }
+
+/** lguest's. */
+export const belowSwitcher: Fence = endingBelow(SWITCHER_ADDR, true)
+/** None: paging alone has to do. */
+export const noFence: Fence = (_index, lo, hi) => [lo, hi]
+
 /** The descriptor to use in place of lo:hi, as [low, high]; both 0: none. */
-export const sanitize = (index: number, lo: number, hi: number): readonly [lo: number, hi: number] => {
+export const sanitize = (
+  index: number,
+  lo: number,
+  hi: number,
+  fence: Fence = belowSwitcher,
+): readonly [lo: number, hi: number] => {
   if (isHostsEntry(index) || (hi & DESC_PRESENT) === 0 || (hi & DESC_S) === 0) return [0, 0]
   const dpl = (hi & DESC_DPL) === 0 ? GUEST_PL << DESC_DPL_SHIFT : hi & DESC_DPL
-  const attributes = (hi & ~BASE_AND_LIMIT & ~DESC_DPL) | dpl | DESC_ACCESSED
-  const fixed = ((hi & BASE_AND_LIMIT) | attributes) >>> 0
-  if (isTls(index) && (hi & DESC_DPL) === DESC_DPL) return [lo, fixed]
-
-  const base = descriptorBase(lo, hi)
-  if (base >= SWITCHER_ADDR) return [0, 0]
-  if ((hi & DESC_CODE) === 0 && (hi & DESC_EXPAND_DOWN) !== 0) return [0, 0]
-  const last = descriptorLimit(lo, hi)
-  const allowed = SWITCHER_ADDR - 1 - base
-  if (last <= allowed) return [lo, fixed]
-  // Whole pages, where the limit counts pages: the last page that ends below the Switcher. A byte limit fits always, since
-  // it is under 1 MiB and was above `allowed`.
-  if ((hi & DESC_GRANULARITY) === 0) return [descriptorLo(base, allowed), descriptorHi(base, allowed, attributes)]
-  const pages = Math.floor((allowed + 1) / 4096)
-  if (pages === 0) return [0, 0]
-  return [descriptorLo(base, pages - 1), descriptorHi(base, pages - 1, attributes)]
+  return fence(index, lo, ((hi & ~DESC_DPL) | dpl | DESC_ACCESSED) >>> 0)
 }
 
 const FIELDS = new Fields({ arrays: ["lo", "hi"], parts: ["changes"] })
@@ -97,16 +119,18 @@ export class GuestGdt {
   readonly lo = new Uint32Array(GDT_ENTRIES)
   readonly hi = new Uint32Array(GDT_ENTRIES)
   readonly changes = new Changes(GDT_ENTRIES)
+  private readonly fence: Fence
 
   /** It starts with flat code and data for ring 1. */
-  constructor() {
+  constructor(fence: Fence = belowSwitcher) {
+    this.fence = fence
     this.load(GDT_KERNEL_CS, descriptorLo(0, 0xfffff), descriptorHi(0, 0xfffff, flatCode(GUEST_PL)))
     this.load(GDT_KERNEL_DS, descriptorLo(0, 0xfffff), descriptorHi(0, 0xfffff, flatData(GUEST_PL)))
   }
 
   /** `index` is less than GDT_ENTRIES. */
   load(index: number, lo: number, hi: number): void {
-    const [l, h] = sanitize(index, lo, hi)
+    const [l, h] = sanitize(index, lo, hi, this.fence)
     this.lo[index] = l
     this.hi[index] = h
     this.changes.add(index)

@@ -7,8 +7,19 @@
  *      pages + 4096 what we remember of the host, and the GDT, IDT and TSS that the processor uses while the guest
  *                   runs: the host fills them in; once the guest's page tables are loaded nobody can write them
  *
- * The guest's kernel is at ring 1, which paging takes for a supervisor: to it these pages are not invisible. Its
- * segments end below 0xFFC00000, so it cannot name them; and what it must not change it could not write anyway.
+ * The guest's kernel is at ring 1, which paging takes for a supervisor: to it these pages are not invisible. In lguest's
+ * own design its segments end below 0xFFC00000, so it cannot name them; and what it must not change it could not write
+ * anyway. That is enough by itself (host: switcher has no such segments), because of what is written where:
+ *
+ *   - the text and the second page are read-only: with CR0.WP set that binds rings 1 and 2 and the processor's own writes;
+ *   - the first page the guest can fill as it likes, and it is not read for anything else than its registers. On the way
+ *     home each of the eighteen words has been pushed since, by the processor or by us, at ring 0, before it is read. On
+ *     the way in the guest has not run since the host wrote them;
+ *   - where that page is we learn from %esp, and %esp comes from the TSS, in the second page.
+ *
+ * This file is assembled twice. The sibling (HOST_STAYS_MAPPED) is for designs in which the guest's tables hold the whole
+ * host: there is nothing to be done on the way home, and on the way in CR3 is loaded only if it is another guest's or
+ * another process's, or if the TLB remembers too much. All else has to change hands all the same.
  */
 #include "offsets.h"
 
@@ -17,8 +28,8 @@
 /* ---------------------------------------------------------------------------------------------------------- the way in */
 /*
  * S:160 More to exchange: IDT, GDT, TSS, then the page tables. In this order, and the comments say why in no other.
- * %eax: this processor's two pages. %ebx: the root of the guest's shadow page tables. We came by a far call behind a
- * PUSHF, interrupts are off, and no register is dear to the caller but %ebp and the segments.
+ * %eax: this processor's two pages. %ebx: the root of the guest's shadow page tables. %ebp: the virtual CPU. We came by a
+ * far call behind a PUSHF, interrupts are off, and no register is dear to the caller but %ebp and the segments.
  */
         .globl switch_to_guest
 switch_to_guest:
@@ -28,8 +39,17 @@ switch_to_guest:
         pushl   %fs
         pushl   %ebp
         movl    %esp, PAGES_HOST_ESP(%eax)
+#ifdef HOST_STAYS_MAPPED
+        movl    %cr3, %edx
+        xorl    %ebx, %edx
+        orl     VCPU_STALE(%ebp), %edx
+        jz      1f
+        movl    %ebx, %cr3
+1:
+#else
         movl    %cr3, %edx
         movl    %edx, PAGES_HOST_CR3(%eax)
+#endif
 
         /*
          * The IDT first: the host's NMI handler could not run on the guest's descriptors or on another stack than the host's;
@@ -52,8 +72,10 @@ switch_to_guest:
          */
         leal    PAGES_REGS(%eax), %esp
 
+#ifndef HOST_STAYS_MAPPED
         /* The host is gone. */
         movl    %ebx, %cr3
+#endif
 
         popl    %eax
         popl    %ebx
@@ -104,9 +126,11 @@ switch_to_guest:
         andl    $PAGE_MASK, %eax
         movl    PAGES_REGS + REGS_TRAP_NUMBER(%eax), %ebx
 
+#ifndef HOST_STAYS_MAPPED
         movl    PAGES_HOST_CR3(%eax), %edx
         movl    %edx, %cr3
         /* The registers have gone with the guest's tables; %esp is in the host's empty page. The second page can be written again. */
+#endif
         andb    $TSS_NOT_BUSY, PAGES_GUEST_GDT + TSS_SELECTOR + 5(%eax)
         lgdt    PAGES_HOST_GDT_DESC(%eax)
         movl    PAGES_HOST_ESP(%eax), %esp

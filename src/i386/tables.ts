@@ -1,5 +1,5 @@
 import type { Ram } from "../machine/ram.ts"
-import { GDT_ENTRIES, GDT_LGUEST_CS, GDT_LGUEST_DS, GDT_TSS, SWITCHER_ADDR } from "../paravirt_ops/lguest.ts"
+import { GDT_ENTRIES, GDT_LGUEST_CS, GDT_LGUEST_DS, GDT_TSS } from "../paravirt_ops/lguest.ts"
 import {
   descriptorHi,
   descriptorLo,
@@ -15,7 +15,6 @@ import {
 import type { GuestIdt } from "./idt.ts"
 import * as L from "./layout.ts"
 import { type GuestGdt, isHostsEntry } from "./segments.ts"
-import { symbols } from "./switcher_32.gen.ts"
 
 /*
  * GDT, IDT and TSS of one processor: the pair of each that the host runs on, and the pair that it runs on while a guest
@@ -25,8 +24,6 @@ import { symbols } from "./switcher_32.gen.ts"
 export const GDT_BYTES = GDT_ENTRIES * 8
 export const IDT_BYTES = L.IDT_ENTRIES * 8
 const FLAT_LIMIT = 0xfffff
-/** The stub for vector 0; 16 bytes each. */
-const STUBS = SWITCHER_ADDR + symbols.default_handlers
 
 const P = L.PAGES.fields
 /** Offsets in the second page, of which the layout counts from the first. */
@@ -133,10 +130,8 @@ export class GuestTables {
   private copyIdt(idt: GuestIdt): void {
     const { changes } = idt
     const to = this.state + inState(P.guestIdt.offset)
-    for (let vector = changes.first; vector < changes.end; vector++) {
-      const stub = STUBS + 16 * vector
-      this.ram.write64(to + 8 * vector, idt.entryLo(vector, stub), idt.entryHi(vector, stub))
-    }
+    for (let vector = changes.first; vector < changes.end; vector++)
+      this.ram.write64(to + 8 * vector, idt.entryLo(vector), idt.entryHi(vector))
     changes.clear()
   }
 }

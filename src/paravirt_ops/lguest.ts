@@ -1,13 +1,29 @@
 import { at, defines, struct, type Struct } from "../machine/layout.ts"
+import {
+  CALL_HYPERCALL,
+  CALL_IRQ_DISABLE,
+  CALL_IRQ_ENABLE,
+  CALL_RESTORE_FLAGS,
+  CALL_SAVE_FLAGS,
+  CALL_STRIDE,
+  DESIGN_WORD,
+  FLAG_HYPERCALL,
+  FLAG_ROM,
+  FLAG_SHARED_WORD,
+  HYPERCALL_CALL_PAGE,
+  HYPERCALL_INTERRUPT,
+} from "./lguest64.ts"
 
 /*
  * M:170 And the treaty itself? Compare the two. INT against SYSCALL; a flag in memory against none, because no process
  * may use that INT; one virtual CPU, and no way to name a second. A call page at a known address, as the VMI people had
- * it, would let the Host decide all of that as late as it likes.
+ * it, would let the Host decide all of that as late as it likes. So there is one too, for designs that want it, and in
+ * it the functions of a ROM that keeps the Guest's interrupt flag.
  *
  * The contract between an i386 guest and the lguest module, in one place: Linux's lguest ABI as it stood in Linux 4.x
  * (from 4.1, where `noirq_iret` took the place of the range `noirq_start`..`noirq_end` and virtio moved to PCI, so
- * NOTIFY 17 is gone). docs/abi-i386.md tells it in prose; guests/include/lguest_abi.h is generated from here.
+ * NOTIFY 17 is gone). docs/abi-i386.md tells it in prose; guests/include/lguest_abi.h is generated from here. What other
+ * designs than lguest's need besides is this project's own, numbered as in lguest64.ts; Linux knows nothing of it.
  */
 
 /** Hypercalls: INT 0x1f; number in %eax; arguments in %ebx, %ecx, %edx, %esi; result in %eax. */
@@ -28,6 +44,10 @@ export const LHCALL = {
   LOAD_TLS: 16,
   LOAD_GDT_ENTRY: 18,
   SEND_INTERRUPTS: 19,
+  IRET: 32,
+  IRQ_FLAGS: 40,
+  IRQ_DISABLE: 41,
+  IRQ_ENABLE: 42,
 } as const
 
 export type LhcallName = keyof typeof LHCALL
@@ -78,6 +98,35 @@ export const HCALL_PENDING = 0
 
 /** The Switcher's range begins here, and takes all that is above. */
 export const SWITCHER_ADDR = 0xffc00000
+
+/**
+ * The call page, in designs that have one: the host's code at a known address, which a guest's kernel calls. Functions begin
+ * CALL_STRIDE bytes apart; CALL_HYPERCALL and the four of the ROM's interrupt flag are those of lguest64.ts, at the same
+ * places. CALL_IRET is jumped to, with what IRET wants on the stack. From this address on nothing is the guest's then.
+ */
+export const CALL_PAGE_ADDR = 0xfec00000
+export const CALL_IRET = 5
+
+/** The page behind the call page, in designs whose interrupt flag is the ROM's. The guest's kernel can write it: it is its own. */
+export const ROM_DATA_ADDR = CALL_PAGE_ADDR + 0x1000
+export const ROM_DATA = struct("lguest_rom", "LGUEST_ROM", 0x1000, "the virtual CPU that the call page's code keeps", {
+  irqEnabled: at(0x000, 4, "bit 9 as in EFLAGS: virtual interrupts may be delivered"),
+  irqPending: at(0x004, 4, "host sets 0x200 when an interrupt waits for irqEnabled"),
+})
+
+/**
+ * What hypercall IRET takes from %ss:%ebx, lowest address first; the last two only if `cs` is of an outer ring. For designs
+ * whose interrupt flag is the host's: nothing else could turn it on and return in one step.
+ */
+export const IRET_FRAME = struct("lguest_iret", "LGUEST_IRET", 7 * 4, "where the guest goes on", {
+  eax: at(0x00, 4, "%eax"),
+  ebx: at(0x04, 4, "%ebx"),
+  eip: at(0x08, 4, "%eip"),
+  cs: at(0x0c, 4, "%cs"),
+  eflags: at(0x10, 4, "%eflags; IF is the guest's own"),
+  esp: at(0x14, 4, "%esp"),
+  ss: at(0x18, 4, "%ss"),
+})
 
 /** One entry of the asynchronous ring; the registers of a hypercall in the same order. */
 export const HCALL_ARGS = struct("hcall_args", "HCALL", 20, "an asynchronous hypercall", {
@@ -138,10 +187,25 @@ export const HEADER_CONSTANTS: Readonly<Record<string, number>> = {
   LHCALL_FREE: HCALL_FREE,
   LHCALL_PENDING: HCALL_PENDING,
   LGUEST_SWITCHER_ADDR: SWITCHER_ADDR,
+  ...Object.fromEntries(Object.entries(DESIGN_WORD).map(([name, value]) => [`LGUEST_DESIGN_${name}`, value])),
+  LGUEST_HYPERCALL_INTERRUPT: HYPERCALL_INTERRUPT,
+  LGUEST_HYPERCALL_CALL_PAGE: HYPERCALL_CALL_PAGE,
+  LGUEST_FLAG_SHARED_WORD: FLAG_SHARED_WORD,
+  LGUEST_FLAG_HYPERCALL: FLAG_HYPERCALL,
+  LGUEST_FLAG_ROM: FLAG_ROM,
+  LGUEST_CALL_PAGE: CALL_PAGE_ADDR,
+  LGUEST_CALL_STRIDE: CALL_STRIDE,
+  LGUEST_CALL_HYPERCALL: CALL_HYPERCALL,
+  LGUEST_CALL_SAVE_FLAGS: CALL_SAVE_FLAGS,
+  LGUEST_CALL_RESTORE_FLAGS: CALL_RESTORE_FLAGS,
+  LGUEST_CALL_IRQ_DISABLE: CALL_IRQ_DISABLE,
+  LGUEST_CALL_IRQ_ENABLE: CALL_IRQ_ENABLE,
+  LGUEST_CALL_IRET: CALL_IRET,
+  LGUEST_ROM_DATA: ROM_DATA_ADDR,
 }
 
 /** Structures of the guests' C header. */
-export const HEADER_STRUCTS: ReadonlyArray<Struct> = [HCALL_ARGS, LGUEST_DATA]
+export const HEADER_STRUCTS: ReadonlyArray<Struct> = [HCALL_ARGS, LGUEST_DATA, ROM_DATA, IRET_FRAME]
 
 /** `#define` lines for C and assembler alike: the body of guests/include/lguest_abi.h. */
 export const headerText = (): string =>

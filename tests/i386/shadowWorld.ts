@@ -1,5 +1,6 @@
 import type { PhysicalMemory } from "../../src/mmu4/interface.ts"
 import { pae, type TableFormat, ThrowAwayShadow } from "../../src/i386/shadow/index.ts"
+import { SWITCHER_ADDR } from "../../src/paravirt_ops/lguest.ts"
 
 /*
  * A small world for the shadow MMU: host memory, a guest's memory inside of it, and two processors that exist only as page
@@ -157,6 +158,8 @@ export class World {
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => GUEST_BASE + gfn },
       allocator: this.frames,
       window: WINDOW,
+      top: SWITCHER_ADDR,
+      host: [],
       tableLimit,
     })
   }

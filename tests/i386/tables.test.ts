@@ -9,7 +9,7 @@ import {
   gateHi,
   gateLo,
 } from "../../src/i386/descriptors.ts"
-import { GuestIdt } from "../../src/i386/idt.ts"
+import { GuestIdt, isDirectVector } from "../../src/i386/idt.ts"
 import { GuestGdt, isHostsEntry } from "../../src/i386/segments.ts"
 import { GDT_BYTES, GuestTables, IDT_BYTES } from "../../src/i386/tables.ts"
 import { IDT_ENTRIES, PAGES } from "../../src/i386/layout.ts"
@@ -19,6 +19,8 @@ import { Ram } from "../../src/machine/ram.ts"
 const STATE = 0x1000
 const GDT = STATE + PAGES.fields.guestGdt.offset - 4096
 const IDT = STATE + PAGES.fields.guestIdt.offset - 4096
+
+const newIdt = () => new GuestIdt(0xffc00840, isDirectVector)
 
 const memory = () => new Ram(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }), 0x1000, 0x4000, 0x100)
 
@@ -44,7 +46,7 @@ describe("the copies of guests' descriptor tables on a processor", () => {
       fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), (steps) => {
         const ram = memory()
         const tables = new GuestTables(ram, STATE)
-        const fresh = () => ({ gdt: new GuestGdt(), idt: new GuestIdt() })
+        const fresh = () => ({ gdt: new GuestGdt(), idt: newIdt() })
         const guests = [fresh(), fresh()]
         for (const { guest, what, index, value } of steps) {
           const { gdt, idt } = guests[guest]!
@@ -70,7 +72,7 @@ describe("the copies of guests' descriptor tables on a processor", () => {
   it("leave the host's own entries alone", () => {
     const ram = memory()
     ram.fill(GDT, GDT_BYTES, 0xa5)
-    new GuestTables(ram, STATE).load(new GuestGdt(), new GuestIdt(), 0, 0)
+    new GuestTables(ram, STATE).load(new GuestGdt(), newIdt(), 0, 0)
     for (let i = 0; i < GDT_ENTRIES; i++) expect(ram.read32(GDT + 8 * i) === 0xa5a5a5a5).toBe(isHostsEntry(i))
   })
 })

@@ -7,7 +7,6 @@ import {
   walkTables,
 } from "../../machine/pageTables.ts"
 import type { DescribedEntry } from "../../mmu4/interface.ts"
-import { SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
 
 /*
  * Walks for people: the guest's tables and the shadow side by side, as mmu4's `describe` gives them. Nothing is changed.
@@ -18,6 +17,8 @@ export interface FrameMap {
   readonly count: number
   /** Host frame of guest frame 0. */
   readonly first: number
+  /** From here on addresses are the host's. */
+  readonly top: number
 }
 
 const NX_HI = 0x8000_0000
@@ -28,8 +29,8 @@ const guestNote = (tables: PageTables, entry: TableEntry): string => {
   return `${isLeaf(tables.format, entry) ? "gfn" : "table of gfn"} ${hex(entryFrame(tables.format, entry))}`
 }
 
-const shadowNote = (tables: PageTables, entry: TableEntry, gva: number, { count, first }: FrameMap): string => {
-  if (gva >= SWITCHER_ADDR && entry.level === 1) return "the host's"
+const shadowNote = (tables: PageTables, entry: TableEntry, gva: number, { count, first, top }: FrameMap): string => {
+  if (gva >= top && isLeaf(tables.format, entry)) return "the host's"
   if (!isPresent(entry)) return "empty"
   const hfn = entryFrame(tables.format, entry)
   if (!isLeaf(tables.format, entry)) return `table in hfn ${hex(hfn)}`

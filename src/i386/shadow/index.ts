@@ -6,6 +6,7 @@ export { pae, twoLevel, type TableFormat } from "./format.ts"
 export {
   FIXED,
   GUEST_FAULT,
+  type HostEntry,
   KILL,
   MMIO,
   type Outcome,
@@ -13,4 +14,5 @@ export {
   type ShadowConfig,
   type ShadowCounts,
 } from "./interface.ts"
+export { OnDemandShadow } from "./onDemand.ts"
 export { ROOTS, ThrowAwayShadow } from "./throwAway.ts"

@@ -61,9 +61,16 @@ export interface Shadow extends Saved {
   setKernelAddress(gva: number): void
   /** True once since entries may have vanished: direct traps need the kernel's stack mapped, see `pinStack`. */
   takeDisturbed(): boolean
-  /** Host-physical address of the table for the Switcher's range, which all roots share. */
-  readonly switcherTable: number
+  /** True once since an entry may have vanished that a TLB remembers: for who does not load CR3 on each way in. */
+  takeStale(): boolean
   destroy(): void
+}
+
+/** A directory entry that is the host's, in every root. */
+export interface HostEntry {
+  /** The first address that it maps. */
+  readonly gva: number
+  readonly lo: number
 }
 
 export interface ShadowCounts {
@@ -89,6 +96,9 @@ export interface ShadowConfig {
   readonly allocator: { alloc(): number; release(hfn: number): void }
   /** Guest-physical addresses [begin, end) at which devices answer. */
   readonly window: { readonly begin: number; readonly end: number }
+  /** From this address on, a multiple of 4 MiB, nothing is the guest's, and what is there is `host`. */
+  readonly top: number
+  readonly host: ReadonlyArray<HostEntry>
   /** Most last-level tables that the guest may have at a time; at least 16. */
   readonly tableLimit: number
 }

@@ -1,7 +1,10 @@
+import { LGUEST } from "../../design/dimensions.ts"
+import { MOVED_PAGE_OFFSET, PAGE_OFFSET } from "../../i386/layout.ts"
 import { PicClock } from "../../i386/picClock.ts"
 import { HostI386 } from "../../i386/host.ts"
 import { pae, twoLevel } from "../../i386/shadow/index.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
+import { designWord } from "./designWord.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { TRACE_NAMES } from "./observe.ts"
 import { LguestI386Device } from "./index.ts"
@@ -20,15 +23,26 @@ const HOST_BYTES = 0x40_0000 + SHADOW_LIMIT * 4096
 export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): Hosted => {
   const { machine, chipset, heap, trace } = hostBoard(config, HOST_BYTES)
   const clock = new PicClock(chipset)
-  const host = new HostI386(machine, heap, clock, config.log, HOST_BYTES, config.pae === true ? pae : twoLevel, trace)
+  const first = config.design ?? LGUEST
+  const host = new HostI386({
+    machine,
+    heap,
+    clock,
+    log: config.log,
+    end: HOST_BYTES,
+    format: config.pae === true ? pae : twoLevel,
+    trace,
+    pageOffset: first.pageOffset === "host-moves" ? MOVED_PAGE_OFFSET : PAGE_OFFSET,
+  })
   host.startProcess()
-  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT) =>
+  const open = (base: number, bytes: number, shadowLimit = SHADOW_LIMIT, design = first) =>
     new LguestI386Device(host, {
       base,
       bytes,
       window: WINDOW,
       startMs: config.startMs,
       shadowLimit,
+      design,
     })
   const device = open(HOST_BYTES, config.guestBytes)
   const { counts } = device.guest.shadow
@@ -46,6 +60,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     device,
     open,
     guestBase: HOST_BYTES,
+    designWord: designWord(first),
     inspect: () => device.inspect(),
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,

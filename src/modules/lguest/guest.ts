@@ -1,7 +1,15 @@
 import type { HostI386, VcpuPages } from "../../i386/host.ts"
-import { GuestIdt } from "../../i386/idt.ts"
+import type { Choices } from "../../design/dimensions.ts"
+import { GuestIdt, isDirectVector, noVector } from "../../i386/idt.ts"
 import { GuestGdt } from "../../i386/segments.ts"
-import { type Shadow, ThrowAwayShadow } from "../../i386/shadow/index.ts"
+import {
+  OnDemandShadow,
+  type Shadow,
+  type ShadowConfig,
+  type TableFormat,
+  ThrowAwayShadow,
+} from "../../i386/shadow/index.ts"
+import type { GuestWindow } from "../../i386/window.ts"
 import { LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
 import { Fields, type State } from "../../machine/snapshot.ts"
 
@@ -20,6 +28,19 @@ export interface GuestConfig {
   readonly startMs: number
   /** The most shadow page tables that it may have. */
   readonly shadowLimit: number
+  readonly design: Choices
+}
+
+/** The shadow MMUs that exist on i386 (src/design/rules.ts refuses the others). */
+const MMUS: Partial<Record<Choices["mmu"], (format: TableFormat, config: ShadowConfig) => Shadow>> = {
+  "throw-away": (format, config) => new ThrowAwayShadow(format, config),
+  "on-demand": (format, config) => new OnDemandShadow(format, config),
+}
+
+/** Which of its gates the processor may take by itself. */
+const DIRECT: Record<Choices["events"], (vector: number) => boolean> = {
+  straight: isDirectVector,
+  "through-host": noVector,
 }
 
 const D = LGUEST_DATA.fields
@@ -30,8 +51,11 @@ const FIELDS = new Fields({ parts: ["gdt", "idt", "shadow"] })
 export class Guest {
   readonly base: number
   readonly bytes: number
-  readonly gdt = new GuestGdt()
-  readonly idt = new GuestIdt()
+  readonly design: Choices
+  /** What of its address space is the host's. */
+  readonly window: GuestWindow
+  readonly gdt: GuestGdt
+  readonly idt: GuestIdt
   readonly shadow: Shadow
   private readonly host: HostI386
   private readonly startNs: number
@@ -42,15 +66,29 @@ export class Guest {
     this.base = config.base
     this.bytes = config.bytes
     this.startNs = config.startMs * 1e6
+    const { design } = config
+    this.design = design
     const first = config.base / 4096
-    this.shadow = new ThrowAwayShadow(host.format, {
+    const mmu = MMUS[design.mmu]
+    if (mmu === undefined) throw new RangeError(`no i386 guest has ${design.mmu} shadows`)
+    this.window = host.openWindow(design, pages)
+    this.gdt = new GuestGdt(this.window.fence)
+    this.idt = new GuestIdt(this.window.stubs, DIRECT[design.events])
+    this.shadow = mmu(host.format, {
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => first + gfn },
       allocator: frames,
       window: config.window,
+      top: this.window.top,
+      host: this.window.entries,
       tableLimit: config.shadowLimit,
     })
-    host.mapSwitcher(this.shadow.switcherTable, pages)
+  }
+
+  /** Gives back what it has of the host's memory. */
+  release(): void {
+    this.shadow.destroy()
+    this.window.release(this.host.kernel.frames)
   }
 
   /** Writes the wall clock to lguest_data at host-physical `data`. */

@@ -9,15 +9,17 @@ import {
   HCALL_ARGS,
   HCALL_FREE,
   HCALL_RING_SIZE,
+  IRET_FRAME,
   LGUEST_DATA,
   LHCALL,
   type LhcallName,
   SHUTDOWN_POWEROFF,
   SHUTDOWN_RESTART,
-  SWITCHER_ADDR,
 } from "../../paravirt_ops/lguest.ts"
 import { kill } from "../death.ts"
 import { guestMessage } from "../message.ts"
+import { FLAG_IF } from "./interruptFlag.ts"
+import { sanitizedFlags } from "./interrupts.ts"
 import * as observe from "./observe.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
@@ -28,6 +30,7 @@ import type { VirtualCpu } from "./virtualCpu.ts"
 
 const D = LGUEST_DATA.fields
 const R = REGS.fields
+const I = IRET_FRAME.fields
 
 /** What one call does; `a` holds %ebx, %ecx, %edx, %esi. */
 export type HypercallFunction = (v: VirtualCpu, a: Uint32Array) => void
@@ -69,9 +72,9 @@ const functions: Record<LhcallName, HypercallFunction> = {
     const vector = v.shared(D.syscallVec.offset)
     if (!couldBeSyscall(vector)) kill(`${hex(vector)} as its vector for system calls`)
     const kernel = v.shared(D.kernelAddress.offset)
-    if (kernel >= SWITCHER_ADDR) kill(`a kernel that begins at ${hex(kernel)}, in the Switcher's range`)
+    if (kernel >= v.guest.window.top) kill(`a kernel that begins at ${hex(kernel)}, in the host's range`)
     v.guest.shadow.setKernelAddress(kernel)
-    v.noirqIret = v.shared(D.noirqIret.offset)
+    v.noirqIret = v.flag.iret(v.shared(D.noirqIret.offset))
   },
 
   SHUTDOWN: (v, a) => {
@@ -138,8 +141,33 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   /** Nothing to do either: interrupts are delivered on the way back. */
   SEND_INTERRUPTS: (v) => {
-    if (v.pendingInterrupts === 0) v.setShared(D.irqPending.offset, 0)
+    if (v.pendingInterrupts === 0) v.flag.announce(v, false)
   },
+
+  /** To a frame that the guest has made, all at once. Ring 0 is not to be had; what else cannot be loaded is its death. */
+  IRET: (v, a) => {
+    const { registers: r } = v
+    const at = a[0]!
+    const cs = v.readStack(at + I.cs.offset) & 0xffff
+    if ((cs & 3) < GUEST_PL) kill(`IRET to segment ${hex(cs)}, which is of ring 0`)
+    const outer = (cs & 3) !== GUEST_PL
+    const eip = v.readStack(at + I.eip.offset)
+    const eflags = v.readStack(at + I.eflags.offset)
+    r.set(R.eax.offset, v.readStack(at + I.eax.offset))
+    r.set(R.ebx.offset, v.readStack(at + I.ebx.offset))
+    const esp = outer ? v.readStack(at + I.esp.offset) : (at + I.esp.offset) >>> 0
+    if (outer) r.ss = v.readStack(at + I.ss.offset) & 0xffff
+    r.esp = esp
+    r.cs = cs
+    r.eflags = sanitizedFlags(eflags)
+    v.goTo(eip)
+    v.flag.set(v, (eflags & FLAG_IF) !== 0)
+  },
+
+  IRQ_FLAGS: (v) => v.registers.set(R.eax.offset, v.flag.isOn(v) ? FLAG_IF : 0),
+  IRQ_DISABLE: (v) => v.flag.set(v, false),
+  /** Those that wait are delivered on the way back. */
+  IRQ_ENABLE: (v) => v.flag.set(v, true),
 }
 
 const byNumber: ReadonlyArray<HypercallFunction | undefined> = HYPERCALL_NAMES.map((name) =>

@@ -16,8 +16,8 @@ const R = REGS.fields
 const GENERAL_REGISTERS = 8
 
 /*
- * The lguest module: i386 guests as Linux 2.6.23 to 4.13 ran them, kernel at ring 1, behind the Switcher at 0xFFC00000. It
- * trusts the host below it, and of a guest not one bit.
+ * The lguest module: i386 guests as Linux 2.6.23 to 4.13 ran them, kernel at ring 1, behind the Switcher at 0xFFC00000, and
+ * in what other designs 2007 had for them. It trusts the host below it, and of a guest not one bit.
  */
 export class LguestI386Device extends GuestDevice<VirtualCpu> {
   readonly guest: Guest
@@ -90,7 +90,7 @@ export class LguestI386Device extends GuestDevice<VirtualCpu> {
   }
 
   protected override release(): void {
-    this.guest.shadow.destroy()
+    this.guest.release()
     this.host.releaseVcpu(this.pages, this.vcpu.task)
   }
 }

@@ -70,11 +70,11 @@ class VcpuInspection32 implements VcpuInspection {
     return BigInt(register === "rip" ? value : value & 0xffff)
   }
 
-  /** IF is the guest's own word for it: the processor's is always set there. */
+  /** IF is the guest's own: the processor's is always set there. */
   private flags(): bigint {
     const { vcpu } = this
     const own = this.running()?.flags ?? BigInt(vcpu.registers.eflags)
-    return (own & ~FLAG_IF) | (vcpu.initialized ? BigInt(vcpu.shared(D.irqEnabled.offset)) & FLAG_IF : 0n)
+    return (own & ~FLAG_IF) | (vcpu.initialized && vcpu.flag.isOn(vcpu) ? FLAG_IF : 0n)
   }
 
   write(register: RegisterName, value: bigint): boolean {
@@ -85,7 +85,7 @@ class VcpuInspection32 implements VcpuInspection {
       const flags = sanitizedFlags(word(value))
       if (cpu !== undefined) cpu.flags = BigInt(flags)
       else registers.eflags = flags
-      if (vcpu.initialized) vcpu.setShared(D.irqEnabled.offset, word(value & FLAG_IF))
+      if (vcpu.initialized) vcpu.flag.set(vcpu, (value & FLAG_IF) !== 0n)
       return true
     }
     if (isGpr(register)) {

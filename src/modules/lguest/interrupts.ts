@@ -1,5 +1,6 @@
 import { FIRST_EXTERNAL_VECTOR, GUEST_KERNEL_CS, GUEST_PL, LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
 import { kill } from "../death.ts"
+import { FLAG_IF } from "./interruptFlag.ts"
 import * as observe from "./observe.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 
@@ -11,7 +12,6 @@ import type { VirtualCpu } from "./virtualCpu.ts"
 const D = LGUEST_DATA.fields
 
 /** EFLAGS bits. */
-export const FLAG_IF = 0x200
 const FLAG_TF = 0x100
 const FLAG_NT = 0x4000
 const FLAG_RF = 0x10000
@@ -27,8 +27,7 @@ const HOST_FLAGS = 0x202
 export const sanitizedFlags = (flags: number): number => (flags & GUEST_FLAGS) | HOST_FLAGS
 
 /** The flags as frames show them: the guest's IF in place of the host's. */
-const visibleFlags = (v: VirtualCpu): number =>
-  (v.registers.eflags & ~FLAG_IF) | (v.shared(D.irqEnabled.offset) & FLAG_IF)
+const visibleFlags = (v: VirtualCpu): number => (v.registers.eflags & ~FLAG_IF) | (v.flag.isOn(v) ? FLAG_IF : 0)
 
 /** Pushes a frame for what interrupted the guest, on the stack that SET_STACK named or on the one in use. */
 const pushFrame = (v: VirtualCpu, hasError: boolean, error: number): void => {
@@ -55,7 +54,7 @@ const enterHandler = (v: VirtualCpu, vector: number): void => {
   r.cs = GUEST_KERNEL_CS
   r.eip = guest.idt.address(vector)
   r.eflags = sanitizedFlags(r.eflags & ~CLEARED_BY_TRAP)
-  if (!guest.idt.isTrap(vector)) v.setShared(D.irqEnabled.offset, 0)
+  if (!guest.idt.isTrap(vector)) v.flag.set(v, false)
 }
 
 /** Delivers `vector` through the gate that the guest has loaded for it. */
@@ -82,21 +81,21 @@ const isAtIret = (v: VirtualCpu): boolean => {
 
 const takeFrameOver = (v: VirtualCpu): void => {
   const { registers: r } = v
-  r.eflags = sanitizedFlags(v.readStack(8) & ~CLEARED_BY_TRAP)
+  r.eflags = sanitizedFlags(v.readStack(r.esp + 8) & ~CLEARED_BY_TRAP)
 }
 
 /**
  * Delivers one waiting interrupt if the guest lets it. One without a handler keeps waiting. A guest that halted is woken,
- * with interrupts on, whatever its word says.
+ * with interrupts on, whatever its flag says.
  */
 export const deliverInterrupts = (v: VirtualCpu): void => {
   const bits = waiting(v)
   if (bits === 0) return
   if (v.halted) {
-    v.setShared(D.irqEnabled.offset, FLAG_IF)
+    v.flag.set(v, true)
     v.halted = false
-  } else if ((v.shared(D.irqEnabled.offset) & FLAG_IF) === 0) {
-    v.setShared(D.irqPending.offset, FLAG_IF)
+  } else if (!v.flag.isOn(v)) {
+    v.flag.announce(v, true)
     return
   }
   const irq = 31 - Math.clz32(bits & -bits)
@@ -111,5 +110,5 @@ export const deliverInterrupts = (v: VirtualCpu): void => {
     enterHandler(v, vector)
   }
   v.writeTime()
-  if (waiting(v) === 0) v.setShared(D.irqPending.offset, 0)
+  if (waiting(v) === 0) v.flag.announce(v, false)
 }

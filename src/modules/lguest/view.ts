@@ -1,5 +1,5 @@
 import type { HostI386, VcpuPages } from "../../i386/host.ts"
-import { IDT_ENTRIES, PAGE_OFFSET, PERCPU, VCPU } from "../../i386/layout.ts"
+import { IDT_ENTRIES, PERCPU, VCPU } from "../../i386/layout.ts"
 import type { Handler, ModuleView, VcpuView } from "../view.ts"
 import type { Guest } from "./guest.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
@@ -26,7 +26,7 @@ const viewOf = (guest: Guest, vcpu: VirtualCpu, pages: VcpuPages): VcpuView => (
   get waitsFor() {
     return vcpu.pending?.kind
   },
-  descriptor: { struct: VCPU, pa: pages.descriptor, va: BigInt(PAGE_OFFSET + pages.descriptor) },
+  descriptor: { struct: VCPU, pa: pages.descriptor, va: BigInt(vcpu.host.virtual(pages.descriptor)) },
   walks: (address) => guest.shadow.describe(Number(BigInt.asUintN(32, address))),
   root: () => guest.shadow.root(),
 })
@@ -53,9 +53,9 @@ export const viewLguest = (
 ): Omit<ModuleView, "shadowReport" | "hypercallNames"> => ({
   module: "lguest",
   kernel: host.kernel,
-  directMap: BigInt(PAGE_OFFSET),
+  directMap: BigInt(host.pageOffset),
   vcpus: [viewOf(guest, vcpu, pages)],
   handlers: () => handlersOf(guest),
   descriptors: () => Array.from(guest.gdt.lo, (lo, i) => [lo, guest.gdt.hi[i]!] as const),
-  perProcessor: () => ({ struct: PERCPU, pa: host.perCpuPa, va: BigInt(PAGE_OFFSET + host.perCpuPa) }),
+  perProcessor: () => ({ struct: PERCPU, pa: host.perCpuPa, va: BigInt(host.virtual(host.perCpuPa)) }),
 })

@@ -5,13 +5,15 @@ import { couldBeSyscall } from "../../i386/idt.ts"
 import { TRAP_IN_IRET, TRAP_IN_SWITCHER, VCPU } from "../../i386/layout.ts"
 import { GuestRegisters } from "../../i386/registers.ts"
 import { FIXED, GUEST_FAULT, KILL, MMIO } from "../../i386/shadow/index.ts"
-import { GUEST_PL, IRQ_TIMER, LGUEST_DATA, LGUEST_TRAP_ENTRY, SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
+import { GUEST_PL, IRQ_TIMER, LGUEST_DATA, LGUEST_TRAP_ENTRY } from "../../paravirt_ops/lguest.ts"
 import { GuestKill, kill } from "../death.ts"
 import type { Guest } from "./guest.ts"
 import { hypercall } from "./hypercalls.ts"
 import * as observe from "./observe.ts"
+import { type InterruptFlag, interruptFlag } from "./interruptFlag.ts"
 import { isPortAccess } from "./instruction.ts"
 import { deliver, deliverInterrupts } from "./interrupts.ts"
+import { keptByHost, loadedOnEntry, type UseRoot } from "./roots.ts"
 import { Fields, type State } from "../../machine/snapshot.ts"
 
 const D = LGUEST_DATA.fields
@@ -42,7 +44,7 @@ const FIELDS = new Fields({
     "nextAsync",
     "past",
   ],
-  flags: ["pinned", "halted", "taskSwitched"],
+  flags: ["pinned", "halted", "taskSwitched", "interruptsOn", "pins"],
 })
 
 /*
@@ -75,6 +77,9 @@ export class VirtualCpu implements VcpuRunner {
   nextAsync = 0
   halted = false
   taskSwitched = false
+  /** Where its interrupt flag is; and the flag itself, if it is the host's. */
+  readonly flag: InterruptFlag
+  interruptsOn = false
   /** What the launcher's read has to return with; the guest does not run while it is set. */
   pending: Pending | undefined
   /** The stack pointer while a frame is pushed: offset in its segment, and the segment's base. */
@@ -82,7 +87,11 @@ export class VirtualCpu implements VcpuRunner {
   private pushBase = 0
   /** Bytes by which %eip is past the instruction that is being served. */
   private past = 0
-  private readonly descriptor: number
+  readonly descriptor: number
+  private readonly useRoot: UseRoot
+  /** Whether the processor may push frames on its kernel's stack by itself, and whether it can by now. */
+  private readonly straight: boolean
+  private pins = false
 
   constructor(guest: Guest, host: HostI386, pages: VcpuPages) {
     this.guest = guest
@@ -90,6 +99,10 @@ export class VirtualCpu implements VcpuRunner {
     this.descriptor = pages.descriptor
     this.registers = new GuestRegisters(host.kernel.ram, pages.regs)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
+    const { design, window } = guest
+    this.flag = interruptFlag(design.interruptFlag)
+    this.useRoot = window.keepsTables ? keptByHost : loadedOnEntry
+    this.straight = design.events === "straight"
   }
 
   get initialized(): boolean {
@@ -113,11 +126,11 @@ export class VirtualCpu implements VcpuRunner {
     if (this.halted) return this.sleep()
     const { guest, host, registers } = this
     const { ram } = host.kernel
-    if (this.stackSegment !== 0) this.keepStackMapped()
+    if (this.pins) this.keepStackMapped()
     host.guestTables.load(guest.gdt, guest.idt, this.stackSegment, this.stackPointer)
     registers.trapNumber = TRAP_IN_SWITCHER
     const root = guest.shadow.root()
-    ram.write32(this.descriptor + VCPU.fields.root.offset, root)
+    this.useRoot(this, root)
     ram.write32(this.descriptor + VCPU.fields.taskSwitched.offset, this.taskSwitched ? 1 : 0)
     if (host.kernel.observed) observe.enter(this, root)
     return true
@@ -281,7 +294,7 @@ export class VirtualCpu implements VcpuRunner {
   /** LGUEST_INIT: `gpa` has been checked. */
   initialize(gpa: number): void {
     this.data = this.guest.base + gpa
-    this.setShared(D.reserveMem.offset, 2 ** 32 - SWITCHER_ADDR)
+    this.setShared(D.reserveMem.offset, 2 ** 32 - this.guest.window.top)
     this.setShared(D.tscKhz.offset, TSC_KHZ)
     this.writeTime()
   }
@@ -298,6 +311,15 @@ export class VirtualCpu implements VcpuRunner {
     this.host.kernel.ram.write32(this.data + offset, value)
   }
 
+  /** The ROM's page: only asked where there is one. */
+  rom(offset: number): number {
+    return this.host.kernel.ram.read32(this.guest.window.romData + offset)
+  }
+
+  setRom(offset: number, value: number): void {
+    this.host.kernel.ram.write32(this.guest.window.romData + offset, value)
+  }
+
   // --------------------------------------------------------------------------------------------- the guest's memory
   /** SET_STACK. */
   setStack(ss: number, esp: number, pages: number): void {
@@ -306,6 +328,7 @@ export class VirtualCpu implements VcpuRunner {
     this.stackPages = pages
     this.unpinned = 0
     this.pinned = false
+    this.pins = this.straight
   }
 
   /**
@@ -357,11 +380,11 @@ export class VirtualCpu implements VcpuRunner {
     }
   }
 
-  /** The 32-bit word at %ss:%esp + `offset`. */
-  readStack(offset: number): number {
+  /** The 32-bit word at %ss:`address`. */
+  readStack(address: number): number {
     const { ram } = this.host.kernel
     const { registers: r, guest } = this
-    const gva = (guest.gdt.base(r.ss) + r.esp + offset) >>> 0
+    const gva = (guest.gdt.base(r.ss) + address) >>> 0
     let value = 0
     for (let i = 0; i < 4; i++) {
       const at = guest.shadow.kernelPage((gva + i) >>> 0, false)
@@ -383,6 +406,12 @@ export class VirtualCpu implements VcpuRunner {
       bytes[i] = ram.read8(at)
     }
     return bytes
+  }
+
+  /** Its next instruction is elsewhere, whatever it has just asked for. */
+  goTo(eip: number): void {
+    this.registers.eip = eip
+    this.past = 0
   }
 
   advance(length: number): void {
