@@ -146,6 +146,13 @@ export interface VcpuMmu {
   openWindow(vpn: number, userView: boolean): boolean
   /** Closes the windows, if there are any, and takes account of what was written. */
   closeWindow(): void
+  /** After closeWindow: why what was written may not stand, which ends the guest; empty: it may. None: nothing is refused. */
+  readonly refusal?: string
+  /**
+   * The guest asks for hi:lo to be stored to the page-table entry at `gpa` (8-byte aligned memory), instead of storing it:
+   * FIXED or KILL. None: whoever wants to do it uses `guestWrite`.
+   */
+  update?(gpa: number, lo: number, hi: number): FaultResult
   /** Flush of the TLB: without (false) or with (true) global entries. */
   flush(global: boolean): void
   /** INVLPG. */
@@ -165,6 +172,12 @@ export interface ShadowMmu {
   entryChanged(gpa: number): void
   /** Somebody else (a device, the host) has written guest memory. */
   memoryWritten(gpa: number, bytes: number): void
+  /**
+   * Somebody else is going to write to [gpa, gpa + bytes), in memory, without further asking, until `releaseData`: false if
+   * there is a page table there; true: none of it becomes one. None: anybody may write to page tables.
+   */
+  keepData?(gpa: number, bytes: number): boolean
+  releaseData?(gpa: number, bytes: number): void
   /** Guest-physical address of the last-level entry for vpn under a PML4 (no flags set); -1 when there is none. */
   entryAddress(pgdGpa: number, vpn: number): number
   /** The frame is about to be backed by something else: nothing refers to it when this returns. */
