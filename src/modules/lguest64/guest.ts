@@ -1,6 +1,5 @@
 import type { Choices } from "../../design/dimensions.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
-import { FIXED_SLOT } from "../../host/x86_64/layout.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
 import { createShadowMmu, type ShadowMmu } from "../../mmu4/index.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
@@ -76,7 +75,7 @@ export class Guest64 {
       allocator: { alloc: () => frames.alloc(), free: (hfn) => frames.release(hfn) },
       // Every entry to a guest loads CR3, and no shadow entry is global: who is out of the guest has nothing stale.
       flushers: pages.map((_, vcpu) => (vcpu === 0 ? everybody : nobody)),
-      host: { slots: [FIXED_SLOT], entryLo: (_slot, vcpu) => pages[vcpu]!.fixedEntry, entryHi: () => 0 },
+      host: host.hostEntries(pages, config.design),
       limit: config.shadowLimit,
       views: config.design.spaces === "separate" ? 2 : 1,
       supervisor: config.design.ring === 1,
