@@ -42,6 +42,7 @@ export const LHCALL = {
   IRQ_FLAGS: 40,
   IRQ_DISABLE: 41,
   IRQ_ENABLE: 42,
+  MMU_UPDATE: 43,
 } as const
 
 export type LhcallName = keyof typeof LHCALL

@@ -1,3 +1,4 @@
+import { kill } from "../death.ts"
 import { FLAG_TF } from "./flags.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
@@ -42,6 +43,7 @@ export class GuardedWrite {
     words.guarding = false
     mmu.closeWindow()
     registers.setFlags((registers.flags & ~FLAG_TF) | words.openFlags)
+    if (mmu.refusal) kill(mmu.refusal)
     return words.openFlags !== 0
   }
 }

@@ -160,6 +160,14 @@ const functions: Record<LhcallName, HypercallFunction> = {
     if (gpa >= 0) v.guest.shadow.entryChanged(gpa)
   },
 
+  MMU_UPDATE: (v, a) => {
+    const gpa = physical(v, a, 0, 8)
+    if (gpa % 8 !== 0) kill(`argument 0, ${a.hex(0)}, is no page-table entry's address`)
+    const { mmu, guest } = v
+    if (mmu.update === undefined) guest.shadow.guestWrite(gpa, 8, a.lo[1]!, a.hi[1]!)
+    else v.checked(mmu.update(gpa, a.lo[1]!, a.hi[1]!))
+  },
+
   SEND_INTERRUPTS: (v) => {
     if (waiting(v) === 0) v.flag.announce(v, false)
   },

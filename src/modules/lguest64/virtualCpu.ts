@@ -250,6 +250,8 @@ export class VirtualCpu64 implements VcpuRunner {
   initialize(gpa: number): void {
     const { ram, now } = this.host.kernel
     const pa = this.guest.base + gpa
+    // From now on it is written to at any time.
+    if (this.guest.shadow.keepData?.(gpa, LGUEST_SHARED.size) === false) kill("the shared page is a page table")
     ram.write32(pa + S.tscKhz.offset, TSC_KHZ)
     ram.write32(pa + S.vcpuIndex.offset, this.index)
     ram.write32(pa + S.vcpuCount.offset, this.guest.vcpus.length)
