@@ -7,6 +7,7 @@ import type { MachineState } from "../machine/snapshot.ts"
 import type { Counters } from "../machine/processor.ts"
 import type { ModuleView } from "../modules/index.ts"
 import type { RunOptions } from "./options.ts"
+import type { Choices } from "../design/dimensions.ts"
 import type { TraceRun } from "./traceRun.ts"
 
 /*
@@ -104,6 +105,8 @@ export interface EngineConfig {
   readonly kernel: KernelImage
   readonly initrd: Uint8Array | undefined
   readonly options: RunOptions
+  /** The design that the host is built in, and its name; undefined: the module's own. */
+  readonly design?: { readonly name: string; readonly choices: Choices } | undefined
   /** Milliseconds since 1970 at power-on. */
   readonly startMs: number
   readonly output: (bytes: Uint8Array) => void

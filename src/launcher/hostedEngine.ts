@@ -31,7 +31,8 @@ export const moduleFor = ({ kernel, options }: EngineConfig): ModuleChoice =>
   kernel.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: options.pae }
 
 /** The PC that the options ask for. */
-export const shapeOf = ({ options, startMs }: EngineConfig): HostedShape => ({
+export const shapeOf = ({ options, design, startMs }: EngineConfig): HostedShape => ({
+  design: design?.choices,
   guestBytes: options.memoryBytes,
   startMs,
   processors: options.smp.processors,

@@ -40,6 +40,10 @@ const program = Effect.gen(function* () {
     yield* journey(request.options).pipe(Effect.provide(Files.layer))
     return 0
   }
+  if (request.kind === "designs") {
+    const { designs } = yield* Effect.promise(() => import("./designs/index.ts"))
+    return yield* designs(request.request).pipe(Effect.provide(Files.layer))
+  }
   const machines =
     request.kind === "up"
       ? (yield* Effect.promise(() => import("./up.ts"))).up(request.options)

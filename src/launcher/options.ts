@@ -5,6 +5,7 @@ import { LOG_CATEGORIES, type LogCategory } from "../host/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
 import type { BlockSpec } from "./blockFile.ts"
 import { UsageError } from "./errors.ts"
+import { addDesignsCommand, type DesignsRequest } from "./designs/command.ts"
 import { addJourneyCommand, type JourneyOptions } from "./journey/command.ts"
 import { addReportCommand, type ReportOptions } from "./report/command.ts"
 import { type NetSpec, parseNet } from "./net.ts"
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly initrd: string | undefined
   readonly cmdline: string
   readonly native: boolean
+  /** A design's name or file; undefined: its architecture's default. */
+  readonly design: string | undefined
   /** i386 under its module: page tables of three levels. */
   readonly pae: boolean
   readonly deterministic: boolean
@@ -72,12 +75,13 @@ export interface UpOptions {
   readonly verbose: boolean
 }
 
-/** What was asked for: a run, several guests, a report of runs, or text to print. */
+/** What was asked for: a run, several guests, a report of runs, something about designs, or text to print. */
 export type Request =
   | { readonly kind: "run"; readonly options: RunOptions }
   | { readonly kind: "up"; readonly options: UpOptions }
   | { readonly kind: "report"; readonly options: ReportOptions }
   | { readonly kind: "journey"; readonly options: JourneyOptions }
+  | { readonly kind: "designs"; readonly request: DesignsRequest }
   | { readonly kind: "text"; readonly text: string }
 
 const MIB = 2 ** 20
@@ -182,6 +186,7 @@ interface Parsed {
   readonly initrd?: string
   readonly append: string
   readonly native?: true
+  readonly design?: string
   readonly pae?: true
   readonly deterministic?: true
   readonly seed?: number
@@ -257,6 +262,7 @@ const program = (
   acceptUp: (options: UpOptions) => void,
   acceptReport: (options: ReportOptions) => void,
   acceptJourney: (options: JourneyOptions) => void,
+  acceptDesigns: (request: DesignsRequest) => void,
   print: (text: string) => void,
 ): Command => {
   const root = new Command("lguest64")
@@ -279,6 +285,7 @@ const program = (
     .option("--initrd <FILE>", "initial ramdisk, a newc cpio archive (default with puppy: its programs)")
     .option("--append <CMDLINE>", `the kernel's command line, ${CMDLINE_LONGEST} bytes at most`, "")
     .option("--native", "no hypervisor: the kernel has the simulated PC for itself")
+    .option("--design <DESIGN>", "build the host in this design, a name or a file (see lguest64 designs list)")
     .option("--pae", "i386: host and guest have page tables of three levels (KERNEL must be built for them)")
     .option("--block <FILE>", `a disk, up to ${MOST_DISKS} of them; FILE,ro is only read`, parseBlock)
     .option("--net <SPEC>", "a network device: hub=NAME,pcap=FILE,mac=ADDRESS, any of them", parseNetOption)
@@ -317,6 +324,7 @@ const program = (
         initrd: o.initrd,
         cmdline: o.append,
         native: o.native === true,
+        design: o.design,
         pae: o.pae === true,
         deterministic: o.deterministic === true || o.seed !== undefined,
         seed: o.seed ?? 0,
@@ -356,6 +364,7 @@ const program = (
     )
   addReportCommand(root, acceptReport)
   addJourneyCommand(root, acceptJourney)
+  addDesignsCommand(root, acceptDesigns)
   return root
 }
 
@@ -385,6 +394,7 @@ export const problemOf = (options: RunOptions): string | undefined => {
     return "-D names a file for the log, and without -d there is none"
   if (options.trace !== undefined && options.gdb !== undefined)
     return "--trace tells of a run from its start to its end, and gdb goes back and forth in it"
+  if (native && options.design !== undefined) return "--design is of a host and its module, and --native has none"
   if (pae && native) return "--pae is a choice of the host's, and --native has none"
   if (native && smp.processors !== smp.vcpus)
     return "--pcpus and --pin are for a host's scheduler, and --native has none"
@@ -406,6 +416,7 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     let up: UpOptions | undefined
     let report: ReportOptions | undefined
     let journey: JourneyOptions | undefined
+    let designs: DesignsRequest | undefined
     let text = ""
     const command = program(
       version,
@@ -413,6 +424,7 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       (accepted) => (up = accepted),
       (accepted) => (report = accepted),
       (accepted) => (journey = accepted),
+      (accepted) => (designs = accepted),
       (printed) => (text += printed),
     )
     try {
@@ -433,6 +445,7 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
     if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
     if (report !== undefined) return Effect.succeed({ kind: "report", options: report })
     if (journey !== undefined) return Effect.succeed({ kind: "journey", options: journey })
+    if (designs !== undefined) return Effect.succeed({ kind: "designs", request: designs })
     if (options === undefined) return Effect.fail(new UsageError({ problem: "there is no command" }))
     // What a snapshot says has still to be added.
     const problem = options.restore === undefined ? problemOf(options) : undefined

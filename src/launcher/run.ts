@@ -83,6 +83,7 @@ type Last = Pick<Ending, "engine">
 
 export const report = (
   options: RunOptions,
+  design: EngineConfig["design"],
   image: BootImage,
   ending: Last,
   sampler: Sampler | undefined,
@@ -97,6 +98,7 @@ export const report = (
       commandLine: process.argv.slice(2),
       arch: image.kernel.arch,
       native: options.native,
+      design: design?.name,
       now: ending.engine.now,
       seconds,
       samples: sampler.finish(ending.engine),
@@ -164,12 +166,18 @@ const awaitGdb = (
     return session
   })
 
-const announce = (options: RunOptions, { file, kernel, initrd }: BootImage, terminal: TerminalSession): void => {
+const announce = (
+  options: RunOptions,
+  design: EngineConfig["design"],
+  { file, kernel, initrd }: BootImage,
+  terminal: TerminalSession,
+): void => {
   const module = options.native ? "no hypervisor" : kernel.arch === "x86_64" ? "module lguest64" : "module lguest"
   const bytes = kernel.segments.reduce((sum, segment) => sum + segment.memoryBytes, 0)
   terminal.note(
     `lguest64: ${file}: ${kernel.arch}, entry 0x${kernel.entry.toString(16)}, ${bytes >> 10} KiB; ${module}`,
   )
+  if (design !== undefined) terminal.note(`lguest64: design ${design.name}`)
   terminal.note(`lguest64: memory ${options.memoryBytes / 2 ** 20} MiB, initrd ${initrd?.length ?? 0} bytes`)
 }
 
@@ -186,13 +194,26 @@ export const engineScope = Effect.map(
   },
 )
 
+/** The options with the design that they name, if they name one. */
+export const inDesign = (options: RunOptions) =>
+  Effect.gen(function* () {
+    if (options.design === undefined) return { options, design: undefined }
+    // YAML and schemas, for few runs.
+    const { chooseDesign } = yield* Effect.promise(() => import("./designs/choose.ts"))
+    return yield* chooseDesign(yield* Files, options, options.design)
+  })
+
 /** The run that the command line asks for, or that goes on from a snapshot. */
 const beginning = (asked: RunOptions, core: Uint8Array) =>
   Effect.gen(function* () {
-    if (asked.restore === undefined) return { options: asked, image: yield* loadImages(asked), snapshot: undefined }
+    if (asked.restore === undefined) {
+      const { options, design } = yield* inDesign(asked)
+      return { options, design, image: yield* loadImages(options), snapshot: undefined }
+    }
     const { optionsOf, readSnapshot } = yield* snapshots
     const snapshot = yield* readSnapshot(asked.restore.file, core)
-    return { options: yield* optionsOf(snapshot, asked, asked.restore), image: snapshot.image, snapshot }
+    const options = yield* optionsOf(snapshot, asked, asked.restore)
+    return { options, design: snapshot.manifest.options.design, image: snapshot.image, snapshot }
   })
 
 /** The snapshot that the run was to end with. */
@@ -244,7 +265,7 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
     const started = performance.now()
     const files = yield* Files
     const coreBytes = yield* files.read(files.own(CORE))
-    const { options, image, snapshot } = yield* beginning(asked, coreBytes)
+    const { options, design, image, snapshot } = yield* beginning(asked, coreBytes)
     const core = new WebAssembly.Module(coreBytes as Uint8Array<ArrayBuffer>)
     if (options.save !== undefined) yield* (yield* snapshots).checkPlace(options.save.file)
     // Now, and not after an hour of simulation, is the time to learn that the report cannot be written.
@@ -252,7 +273,7 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
     const terminal = yield* Terminal
     const log = yield* openLog(options, terminal)
     const writeTrace = yield* openTrace(options, image, terminal)
-    if (options.verbose) announce(options, image, terminal)
+    if (options.verbose) announce(options, design, image, terminal)
     const monitor = terminal.interactive ? new MonitorConsole(terminal, options.gdb !== undefined) : undefined
     terminal.monitor = monitor
     const sampler = options.stats || options.statsJson !== undefined ? new Sampler() : undefined
@@ -265,6 +286,7 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
       kernel: image.kernel,
       initrd: image.initrd,
       options,
+      design,
       startMs,
       output: (bytes) => terminal.write(bytes),
       note,
@@ -279,7 +301,7 @@ export const run = (asked: RunOptions): Effect.Effect<number, LaunchError, Files
     const engines = yield* engineScope
     const create = (): Promise<Engine> => session?.create() ?? engines(() => build(config))
     const ending = yield* drive(image, config, create, terminal, sampler, snapshot?.manifest.loop)
-    yield* report(options, image, ending, sampler, (performance.now() - started) / 1000)
+    yield* report(options, design, image, ending, sampler, (performance.now() - started) / 1000)
     yield* writeTrace(ending)
     const { outcome } = ending
     if (options.save !== undefined) yield* keep(options.save, ending, source, note)

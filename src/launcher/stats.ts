@@ -1,5 +1,5 @@
 import * as Schema from "effect/Schema"
-import { COST_TABLES, CYCLE_PARTS, type CyclePart, modelledParts } from "./costs.ts"
+import { COST_TABLES, CYCLE_PARTS, type CyclePart, modelledCycles, modelledParts } from "./costs.ts"
 import type { EngineCounts } from "./engine.ts"
 import type { Sample } from "./sampler.ts"
 
@@ -111,6 +111,8 @@ export interface StatsContext {
   readonly commandLine: ReadonlyArray<string>
   readonly arch: "i386" | "x86_64"
   readonly native: boolean
+  /** The design's name; undefined: its module's own. */
+  readonly design?: string | undefined
   /** Simulated time, ns. */
   readonly now: number
   /** Wall-clock seconds from start to end. */
@@ -156,15 +158,14 @@ const columns = (samples: ReadonlyArray<Sample>): Stats["samples"] => {
 const cyclesOf = (counts: EngineCounts): Stats["cycles"] =>
   COST_TABLES.map((costs) => {
     const parts = modelledParts(costs, counts)
-    const total = CYCLE_PARTS.reduce((sum, part) => sum + parts[part], 0)
-    return { modelled: true, table: costs.name, total, parts }
+    return { modelled: true, table: costs.name, total: modelledCycles(costs, counts), parts }
   })
 
 export const collect = (counts: EngineCounts, context: StatsContext): Stats => {
   const { processor, host, perProcessor } = counts
-  const { versions, commandLine, arch, native, now, seconds, samples } = context
+  const { versions, commandLine, arch, native, design, now, seconds, samples } = context
   const s = host?.statistics
-  // There is one design for each module so far, and it has the module's name (designs/README.md).
+  // A module's own design has the module's name (designs/).
   const module = native ? null : arch === "x86_64" ? "lguest64" : "lguest"
   return {
     version: STATS_VERSION,
@@ -173,7 +174,7 @@ export const collect = (counts: EngineCounts, context: StatsContext): Stats => {
     arch,
     native,
     module,
-    design: module,
+    design: native ? null : (design ?? module),
     instructions: instructionsOf(processor),
     worldSwitches: s?.worldSwitches ?? 0,
     contextSwitches: s?.contextSwitches ?? 0,

@@ -9,7 +9,7 @@ import { Files } from "./files.ts"
 import { openDevices, Surroundings } from "./guestDevices.ts"
 import { type BootImage, loadImages } from "./image.ts"
 import type { UpOptions } from "./options.ts"
-import { CORE, engineScope, openTrace, report, startOf } from "./run.ts"
+import { CORE, engineScope, inDesign, openTrace, report, startOf } from "./run.ts"
 import { Sampler } from "./sampler.ts"
 import { Terminal } from "./terminal.ts"
 import { SharedOutput } from "./upConsole.ts"
@@ -88,7 +88,8 @@ const open = (
   index: number,
 ): Effect.Effect<Opened, LaunchError, Files | Terminal | Scope.Scope> =>
   Effect.gen(function* () {
-    const { name, options, script } = guest
+    const { name, script } = guest
+    const { options, design } = yield* inDesign(guest.options)
     const { statsJson } = options
     const terminal = yield* Terminal
     const image = yield* loadImages(options)
@@ -97,7 +98,7 @@ const open = (
     const devices = yield* openDevices({ ...options, startMs, guest: index, note }, around)
     const channel = output.channel(name)
     const { kernel, initrd } = image
-    const config = { core, kernel, initrd, options, startMs, note, devices, log: EventLog.off }
+    const config = { core, kernel, initrd, options, design, startMs, note, devices, log: EventLog.off }
     const files = yield* Files
     if (statsJson !== undefined) yield* alone(statsJson, around, files.write(statsJson, ""))
     const sampler = statsJson === undefined ? undefined : new Sampler()
@@ -115,7 +116,7 @@ const open = (
     const reportAfter = (seconds: number) =>
       Effect.gen(function* () {
         if (engine === undefined) return
-        yield* report(options, image, { engine }, sampler, seconds)
+        yield* report(options, design, image, { engine }, sampler, seconds)
         yield* writeTrace({ engine })
       })
     return { member: { name, channel, create, link: devices.net?.link, script, sampler }, report: reportAfter }

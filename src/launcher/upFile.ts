@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { MOST_DISKS } from "../devices/index.ts"
 import { CMDLINE_LONGEST } from "../machine/load.ts"
+import { isName } from "./designs/file.ts"
 import type { BadConfig } from "./errors.ts"
 import { parseMac } from "./net.ts"
 import {
@@ -76,6 +77,7 @@ const Guest = Schema.Struct({
   kernel: Schema.optionalKey(Path),
   mem: Schema.optionalKey(Memory),
   native: Schema.optionalKey(Schema.Boolean),
+  design: Schema.optionalKey(Schema.NonEmptyString),
   pae: Schema.optionalKey(Schema.Boolean),
   append: Schema.optionalKey(Cmdline),
   initrd: Schema.optionalKey(Path),
@@ -129,6 +131,8 @@ export const parseUpFile = (
       if (!NAME.test(name)) return yield* bad(path, "a name is a letter, then up to 31 letters, digits, - and _")
       if (guest.native === true && guest.host !== undefined)
         return yield* bad([...path, "host"], "a native guest has no host")
+      if (guest.native === true && guest.design !== undefined)
+        return yield* bad([...path, "design"], "it is of a host and its module, and a native guest has none")
       if (guest.native === true && guest.pae === true)
         return yield* bad([...path, "pae"], "it is a choice of the host's, and a native guest has none")
       for (const key of ["pcpus", "pin"] as const)
@@ -158,6 +162,8 @@ const optionsOf = (guest: GuestValue, folder: string, smp: SmpOptions, up: UpOpt
     initrd: guest.initrd === undefined ? undefined : path(guest.initrd),
     cmdline: guest.append ?? "",
     native: guest.native === true,
+    // A design's name is a word; a file lies where the others do.
+    design: guest.design === undefined || isName(guest.design) ? guest.design : path(guest.design),
     pae: guest.pae === true,
     deterministic: up.deterministic,
     seed: up.seed,

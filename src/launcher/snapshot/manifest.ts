@@ -2,6 +2,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { MOST_DISKS } from "../../devices/index.ts"
+import { check } from "../../design/rules.ts"
+import { ChoicesData } from "../designs/answers.ts"
 import { MOST_CPUS } from "../smp.ts"
 import { BadSnapshot } from "./format.ts"
 
@@ -20,6 +22,15 @@ const MachineOptions = Schema.Struct({
   arch: Schema.Literals(["i386", "x86_64"]),
   native: Schema.Boolean,
   pae: Schema.Boolean,
+  /** Its host's; not there: the module's own. */
+  design: Schema.optionalKey(
+    Schema.Struct({
+      name: Schema.String,
+      choices: ChoicesData.check(
+        Schema.makeFilter((choices) => check(choices).length === 0 || "answers that can be a design's"),
+      ),
+    }),
+  ),
   memoryBytes: Count,
   cmdline: Schema.String,
   deterministic: Schema.Boolean,

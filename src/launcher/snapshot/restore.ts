@@ -75,6 +75,7 @@ const agreements = (o: RunOptions, { options: m, net }: Manifest): Readonly<Reco
     mem: o.memoryBytes === m.memoryBytes,
     append: o.cmdline === m.cmdline,
     native: m.native,
+    design: o.design === m.design?.name,
     pae: m.pae,
     deterministic: m.deterministic,
     seed: m.deterministic && o.seed === m.seed,
@@ -103,6 +104,10 @@ const inSnapshot = (name: string, { options: m, net, disks }: Manifest): string 
       return `its kernel was given "${m.cmdline}"`
     case "native":
       return "its guest is under a module"
+    case "design":
+      return m.design === undefined
+        ? "its host is in no other design than its module's"
+        : `its design is ${m.design.name}`
     case "pae":
       return "its page tables have no third level"
     case "deterministic":
@@ -142,6 +147,7 @@ export const optionsOf = (
     initrd: undefined,
     cmdline: m.cmdline,
     native: m.native,
+    design: m.design?.name,
     pae: m.pae,
     deterministic: m.deterministic,
     seed: m.seed,

@@ -8,7 +8,6 @@ import { CannotWrite } from "../errors.ts"
 import { packageVersion } from "../files.ts"
 import type { BootImage } from "../image.ts"
 import { type LoopState, NO_LOOP } from "../loop.ts"
-import type { RunOptions } from "../options.ts"
 import type { Sampler } from "../sampler.ts"
 import { digestOfDisk } from "./disks.ts"
 import { encode, writeWhole } from "./format.ts"
@@ -18,7 +17,7 @@ import type { Manifest } from "./manifest.ts"
 
 /** The run that a snapshot is made of. */
 export interface SnapshotSource {
-  readonly config: Pick<EngineConfig, "options" | "startMs" | "devices">
+  readonly config: Pick<EngineConfig, "options" | "design" | "startMs" | "devices">
   readonly image: BootImage
   /** The processor core's bytes. */
   readonly core: Uint8Array
@@ -28,10 +27,14 @@ export interface SnapshotSource {
 
 export const coreDigest = (core: Uint8Array): string => createHash("sha256").update(core).digest("hex")
 
-const machineOptions = (options: RunOptions, image: BootImage, startMs: number): Manifest["options"] => ({
+const machineOptions = (
+  { options, design, startMs }: SnapshotSource["config"],
+  image: BootImage,
+): Manifest["options"] => ({
   arch: image.kernel.arch,
   native: options.native,
   pae: options.pae,
+  ...(design === undefined ? {} : { design: { name: design.name, choices: design.choices } }),
   memoryBytes: options.memoryBytes,
   cmdline: options.cmdline,
   deterministic: options.deterministic,
@@ -63,7 +66,7 @@ export const snapshotOf = (engine: Engine, source: SnapshotSource): ReadonlyArra
     core: coreDigest(core),
     now: engine.now,
     instructions: engine.instructions,
-    options: machineOptions(options, image, config.startMs),
+    options: machineOptions(config, image),
     kernel: image.file,
     initrd: image.initrd !== undefined,
     disks: disksOf(source),

@@ -1,0 +1,66 @@
+import { defaultChoices, DIMENSIONS } from "../../design/dimensions.ts"
+import type { DesignFile } from "./file.ts"
+import { align, hanging, paragraphs } from "./text.ts"
+
+/* `lguest64 designs list` and `show`. */
+
+/** "ring 1, spaces one": the answers that are not the default's. */
+export const differences = ({ choices }: DesignFile): string => {
+  const usual = defaultChoices(choices.arch)
+  return DIMENSIONS.filter(({ key }) => choices[key] !== usual[key])
+    .map(({ key }) => `${key} ${choices[key]}`)
+    .join(", ")
+}
+
+export const listText = (designs: ReadonlyArray<DesignFile>, width: number): string => {
+  const heads = align([
+    ["NAME", "ARCH", "TITLE", ""],
+    ...designs.map(({ name, choices, title }) => [name, choices.arch, title, ""]),
+  ])
+  // The last column begins where the longest title ends.
+  const indent = Math.max(...heads.map((head) => head.length)) + 2
+  const [first, ...rest] = heads.map((head) => head.padEnd(indent))
+  return [
+    `${first}DIFFERS FROM THE DEFAULT IN`,
+    ...rest.flatMap((head, i) => hanging(head, differences(designs[i]!) || "nothing: it is the default", width)),
+  ].join("\n")
+}
+
+const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string]> => [
+  ...expects.withstands.map((attack) => [`withstands ${attack}`, ""] as const),
+  ...Object.entries(expects.breached).map(([attack, leak]) => [`is breached by ${attack}: `, leak] as const),
+  ...expects.killed.map((attack) => [`${attack} costs the guest its life`, ""] as const),
+  ...expects.counts.map(
+    ({ count, workload, relation, than, why }) => [`${workload}: ${relation} ${count} than ${than}: `, why] as const,
+  ),
+]
+
+const INDENT = "  "
+
+export const showText = (design: DesignFile, width: number): string => {
+  const { name, title, choices, argument } = design
+  const usual = defaultChoices(choices.arch)
+  const keys = Math.max(...DIMENSIONS.map(({ key }) => key.length))
+  const answers = Math.max(...DIMENSIONS.map(({ key }) => String(choices[key]).length))
+  const lines = DIMENSIONS.flatMap(({ key, alternatives }) => {
+    const answer = String(choices[key])
+    const mark = choices[key] === usual[key] ? " " : "*"
+    const head = `${mark} ${key.padEnd(keys)}  ${answer.padEnd(answers)}  `
+    return hanging(head, alternatives.find((alternative) => alternative.name === answer)?.text ?? "", width)
+  })
+  const expected = claims(design).flatMap(([claim, why]) =>
+    hanging(INDENT, `${claim}${why}`, width).map((line, i) => (i === 0 ? line : INDENT + line)),
+  )
+  return [
+    `${name}: ${title} (${choices.arch})`,
+    "",
+    "Its answers (* where they are not the default's)",
+    ...lines,
+    "",
+    "The argument",
+    ...paragraphs(argument, width - INDENT.length).map((line) => (line === "" ? "" : INDENT + line)),
+    "",
+    "What it expects of itself",
+    ...(expected.length === 0 ? [`${INDENT}nothing`] : expected),
+  ].join("\n")
+}
