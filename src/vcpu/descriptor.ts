@@ -7,7 +7,8 @@ import { at, struct } from "../machine/layout.ts"
  * Two pages for each virtual CPU, side by side in the fixed area. The first is writable for the host alone: while the
  * guest runs it is mapped read-only, so that not even code at ring 0 which the guest tricked could change where the
  * host goes on. It begins with the VCPU descriptor, which assembly examines and which is therefore compact. The second
- * is writable in both worlds: the guest's registers, on top of which the processor pushes what it interrupted.
+ * is writable in both worlds: the guest's registers, on top of which the processor pushes what it interrupted. What the
+ * switcher loads at ring 0 (CR3, the bases) is on the first, since a kernel at ring 1 can write to the second while it runs.
  */
 export const VCPU = struct(
   "vcpu",
@@ -27,6 +28,9 @@ export const VCPU = struct(
     frame: at(0x48, 8, "the saved registers in the direct map, where all of the host is mapped"),
     gdtr: at(0x50, 1, "the GDT while this guest runs (limit, base), where selectors are switched", 10),
     idtr: at(0x60, 1, "the IDT that belongs to it", 10),
+    cr3: at(0x70, 8, "root of the shadow page tables to run on"),
+    fsBase: at(0x78, 8, "the guest's FS base"),
+    gsBase: at(0x80, 8, "the guest's GS base"),
   },
 )
 
@@ -45,11 +49,8 @@ export const VCPU_STATE = struct(
   0x1000,
   "a virtual CPU's state page (writable in both worlds)",
   {
-    cr3: at(0x00, 8, "root of the shadow page tables to run on"),
-    fsBase: at(0x08, 8, "the guest's FS base"),
-    gsBase: at(0x10, 8, "the guest's GS base"),
-    flush: at(0x18, 4, "not 0: load CR3 on the way in even if it is the same; the switcher clears it"),
-    userRsp: at(0x20, 8, "%rsp of the code that made SYSCALL, where the PDA is not mapped"),
+    flush: at(0x00, 4, "not 0: load CR3 on the way in even if it is the same; the switcher clears it"),
+    userRsp: at(0x08, 8, "%rsp of the code that made SYSCALL, where the PDA is not mapped"),
     regs: at(0xf50, 8, "%r15: the first of the saved registers", 1),
     r14: at(0xf58, 8, "%r14"),
     r13: at(0xf60, 8, "%r13"),

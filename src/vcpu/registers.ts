@@ -1,7 +1,8 @@
 import type { Ram } from "../machine/ram.ts"
-import { VCPU_STATE } from "./descriptor.ts"
+import { VCPU, VCPU_STATE } from "./descriptor.ts"
 
 const F = VCPU_STATE.fields
+const D = VCPU.fields
 
 /** Offset in the state page of each general register, by its number in instruction encodings. */
 const GPR_OFFSET = Int32Array.from([
@@ -24,16 +25,39 @@ const GPR_OFFSET = Int32Array.from([
 ])
 
 /**
- * The registers of a virtual CPU that does not run, in its state page at physical address `page`; 64-bit values are read
- * and written as two halves.
+ * The registers of a virtual CPU that does not run, in its state page and its descriptor at these physical addresses; 64-bit
+ * values are read and written as two halves.
  */
 export class GuestRegisters {
   private readonly ram: Ram
   readonly page: number
+  private readonly descriptor: number
 
-  constructor(ram: Ram, page: number) {
+  constructor(ram: Ram, page: number, descriptor: number) {
     this.ram = ram
     this.page = page
+    this.descriptor = descriptor
+  }
+
+  /** Physical address of the root of the next entry. */
+  setRoot(pa: number): void {
+    this.ram.write64(this.descriptor + D.cr3.offset, pa, 0)
+  }
+
+  setFsBase(lo: number, hi: number): void {
+    this.ram.write64(this.descriptor + D.fsBase.offset, lo, hi)
+  }
+
+  setGsBase(lo: number, hi: number): void {
+    this.ram.write64(this.descriptor + D.gsBase.offset, lo, hi)
+  }
+
+  get fsBase(): bigint {
+    return this.ram.readBig(this.descriptor + D.fsBase.offset)
+  }
+
+  get gsBase(): bigint {
+    return this.ram.readBig(this.descriptor + D.gsBase.offset)
   }
 
   lo(offset: number): number {

@@ -49,12 +49,12 @@ switch_to_guest\suffix:
 
         /* The guest's FS base at once; its GS base by the SWAPGS below. */
         movl    $MSR_FS_BASE, %ecx
-        movl    STATE_FS_BASE(%rsi), %eax
-        movl    STATE_FS_BASE + 4(%rsi), %edx
+        movl    VCPU_FS_BASE(%rdi), %eax
+        movl    VCPU_FS_BASE + 4(%rdi), %edx
         wrmsr
         movl    $MSR_KERNEL_GS_BASE, %ecx
-        movl    STATE_GS_BASE(%rsi), %eax
-        movl    STATE_GS_BASE + 4(%rsi), %edx
+        movl    VCPU_GS_BASE(%rdi), %eax
+        movl    VCPU_GS_BASE + 4(%rdi), %edx
         wrmsr
 
         .if \pvi
@@ -80,7 +80,7 @@ switch_to_guest\suffix:
         .endif
 
         /* From here on the stack is the state page, which both worlds map. */
-        movq    STATE_CR3(%rsi), %rax
+        movq    VCPU_CR3(%rdi), %rax
         .if \everything
         movq    %cr3, %rdx
         cmpq    %rax, %rdx

@@ -186,7 +186,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
       kill(`a segment base in the host's range, ${a.hex(1)}`)
     switch (toNumber(a.lo[0]!, a.hi[0]!)) {
       case BASE_FS:
-        v.registers.set(STATE.fsBase.offset, a.lo[1]!, a.hi[1]!)
+        v.registers.setFsBase(a.lo[1]!, a.hi[1]!)
         return
       case BASE_GS_KERNEL:
         v.setKernelGs(a.lo[1]!, a.hi[1]!)

@@ -10,7 +10,6 @@ import {
 import type { Processor } from "../../machine/processor.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { vpnOf } from "../../syscall/address.ts"
-import { VCPU_STATE } from "../../vcpu/index.ts"
 import type { Guest64 } from "./guest.ts"
 import { FLAG_IF } from "./flags.ts"
 import { sanitizedFlags } from "./interrupts.ts"
@@ -21,7 +20,6 @@ import type { VirtualCpu64 } from "./virtualCpu.ts"
  * them, complete, since whatever takes the processor out of the guest leaves by the entry code.
  */
 
-const STATE = VCPU_STATE.fields
 const SHARED = LGUEST_SHARED.fields
 
 /** What the guest's kernel can rely on: PE, MP, ET, NE, WP, AM and PG; PAE and PGE; SCE, LME, LMA and NXE. */
@@ -88,8 +86,7 @@ class Vcpu64Inspection implements VcpuInspection {
     const { registers } = this.vcpu
     if (isGpr(register)) return big(registers.gprLo(gprIndex(register)), registers.gprHi(gprIndex(register)))
     if (register === "rip") return big(registers.ripLo, registers.ripHi)
-    const field = register === "fs_base" ? STATE.fsBase : register === "gs_base" ? STATE.gsBase : undefined
-    return field === undefined ? 0n : big(registers.lo(field.offset), registers.hi(field.offset))
+    return register === "fs_base" ? registers.fsBase : register === "gs_base" ? registers.gsBase : 0n
   }
 
   /** IF is the guest's own word for it: the processor's is always set there. */
@@ -118,8 +115,8 @@ class Vcpu64Inspection implements VcpuInspection {
       // Sent elsewhere, it does not wait for an interrupt any more.
       vcpu.words.halted = false
       if (vcpu.pending === undefined) vcpu.host.kernel.wake(vcpu.task)
-    } else if (register === "fs_base") registers.set(STATE.fsBase.offset, lo(value), hi(value))
-    else if (register === "gs_base") registers.set(STATE.gsBase.offset, lo(value), hi(value))
+    } else if (register === "fs_base") registers.setFsBase(lo(value), hi(value))
+    else if (register === "gs_base") registers.setGsBase(lo(value), hi(value))
     else return false
     return true
   }

@@ -15,7 +15,7 @@ import {
 } from "../../paravirt_ops/lguest64.ts"
 import { EventFrames } from "../../syscall/frames.ts"
 import { isCanonical } from "../../syscall/address.ts"
-import { GuestRegisters, VCPU_STATE } from "../../vcpu/index.ts"
+import { GuestRegisters } from "../../vcpu/index.ts"
 import { GuestKill, kill } from "../death.ts"
 import { type HypercallDoor, hypercallDoor } from "./door.ts"
 import type { Guest64 } from "./guest.ts"
@@ -32,7 +32,6 @@ import { HOST_END_HI, HOST_END_LO, HOST_START_HI, HOST_START_LO } from "./range.
 
 const S = LGUEST_SHARED.fields
 const ROM = ROM_DATA.fields
-const STATE = VCPU_STATE.fields
 
 const GENERAL_PROTECTION = 13
 /** RDTSC counts simulated nanoseconds. */
@@ -83,7 +82,7 @@ export class VirtualCpu64 implements VcpuRunner {
     this.label = guest.shadow.vcpus.length > 1 ? `vcpu ${index} ` : ""
     this.mmu = guest.shadow.vcpus[index]!
     this.words = new VcpuWords(heap)
-    this.registers = new GuestRegisters(ram, pages.state)
+    this.registers = new GuestRegisters(ram, pages.state, pages.descriptor)
     this.memory = new KernelMemory(ram, guest.base, guest.shadow, this.mmu)
     this.frames = new EventFrames(ram, this.memory)
     this.guarded = new GuardedWrite(this)
@@ -151,7 +150,7 @@ export class VirtualCpu64 implements VcpuRunner {
     if (!isCanonical(this.registers.ripHi)) this.returnNowhere()
     this.arm()
     const root = this.mmu.rootFor(words.userView)
-    this.registers.set(STATE.cr3.offset, root, 0)
+    this.registers.setRoot(root)
     kernel.enterGuest(this.guest.number)
     if (kernel.observed) observe.enter(this, root)
     return true
@@ -288,7 +287,7 @@ export class VirtualCpu64 implements VcpuRunner {
     for (let i = 0; i < 16; i++) this.registers.setGpr(i, 0, 0)
     this.registers.setRip(entryLo, entryHi)
     this.registers.setFlags(sanitizedFlags(0))
-    this.registers.set(STATE.fsBase.offset, 0, 0)
+    this.registers.setFsBase(0, 0)
     this.setView(false)
   }
 
@@ -319,8 +318,8 @@ export class VirtualCpu64 implements VcpuRunner {
   setView(user: boolean): void {
     const { words } = this
     words.userView = user
-    if (user) this.registers.set(STATE.gsBase.offset, words.userGsLo, words.userGsHi)
-    else this.registers.set(STATE.gsBase.offset, words.kernelGsLo, words.kernelGsHi)
+    if (user) this.registers.setGsBase(words.userGsLo, words.userGsHi)
+    else this.registers.setGsBase(words.kernelGsLo, words.kernelGsHi)
   }
 
   setKernelGs(lo: number, hi: number): void {
