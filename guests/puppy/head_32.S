@@ -44,14 +44,27 @@ startup:
 	movl	%eax, %cr0
 	movl	$high, %eax
 	jmp	*%eax
-2:	movl	$LHCALL_LGUEST_INIT, %eax
+2:	movl	$(PHYS(idle_stack) + KERNEL_STACK), %esp
+	movl	$LHCALL_LGUEST_INIT, %eax
 	movl	$PHYS(lguest_data), %ebx
-	int	$LGUEST_TRAP_ENTRY
+	call	hypercall
 	movl	$LHCALL_NEW_PGTABLE, %eax
 	movl	$PHYS(kernel_pgd), %ebx
-	int	$LGUEST_TRAP_ENTRY
+	call	hypercall
 	movl	$high, %eax
 	jmp	*%eax
+
+/* By the door that the design word names, where the doors have not been put in their places yet. */
+hypercall:
+	movl	BP_SUBARCH_DATA(%esi), %edx
+	shrl	$LGUEST_DESIGN_HYPERCALL_SHIFT, %edx
+	andl	$LGUEST_DESIGN_FIELD_MASK, %edx
+	cmpl	$LGUEST_HYPERCALL_CALL_PAGE, %edx
+	jne	1f
+	movl	$(LGUEST_CALL_PAGE + LGUEST_CALL_HYPERCALL * LGUEST_CALL_STRIDE), %edx
+	jmp	*%edx
+1:	int	$LGUEST_TRAP_ENTRY
+	ret
 
 	.text
 high:

@@ -22,8 +22,8 @@ void pv_select(u32 subarch, u64 design)
 		pv_ops = pv_lguest64;
 		lguest64_adapt(design);
 #else
-		(void)design;
 		pv_ops = pv_lguest;
+		lguest_adapt(design);
 #endif
 		break;
 	default:

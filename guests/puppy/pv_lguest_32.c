@@ -3,17 +3,17 @@
  * segments of its own; so it must tell of its descriptors too. Otherwise the table of operations is the same, which is
  * what made one kernel for both possible.
  *
- * The backend for lguest, i386. Privileged requests are hypercalls, `int $0x1f`. Updates of page tables come in droves,
+ * The backend for lguest, i386. Privileged requests are hypercalls, `int $0x1f` or what else the host's design has in its
+ * place (design_32.c, which also knows where the interrupt flag is). Updates of page tables come in droves,
  * so between lazy_begin and lazy_end they are only noted in lguest_data's ring, which the host empties before it does
  * the next real hypercall.
  */
+#include "door_32.h"
 #include "lguest_i386.h"
 #include "printk.h"
 #include "proc.h"
 
-extern const struct pv_template lguest_templates[PV_PATCHABLE];
-void lguest_save_flags(void), lguest_restore_flags(void), lguest_irq_disable(void), lguest_irq_enable(void);
-void lguest_iret(void), lguest_set_pte(void), lguest_change_pte(void);
+void lguest_set_pte(void), lguest_change_pte(void);
 extern char lguest_noirq_iret[];
 
 struct lguest_data lguest_data = {
@@ -28,7 +28,7 @@ static bool queued; /* calls wait in the ring */
 
 static ulong hcall(ulong nr, ulong a, ulong b, ulong c, ulong d)
 {
-	__asm__ volatile("int %1" : "+a"(nr) : "i"(LGUEST_TRAP_ENTRY), "b"(a), "c"(b), "d"(c), "S"(d) : "memory");
+	__asm__ volatile(HYPERCALL : "+a"(nr) : [door] "i"(LGUEST_TRAP_ENTRY), "b"(a), "c"(b), "d"(c), "S"(d) : "memory");
 	queued = false;
 	return nr;
 }
@@ -228,17 +228,12 @@ static __attribute__((noreturn)) void lguest_restart(void)
 
 const struct pv_ops pv_lguest = {
 	.patchable = {
-		[PV_SAVE_FLAGS] = lguest_save_flags,
-		[PV_RESTORE_FLAGS] = lguest_restore_flags,
-		[PV_IRQ_DISABLE] = lguest_irq_disable,
-		[PV_IRQ_ENABLE] = lguest_irq_enable,
-		[PV_IRET] = lguest_iret,
+		/* PV_SAVE_FLAGS to PV_IRET: lguest_adapt */
 		[PV_WRITE_CR3] = lguest_write_cr3,
 		[PV_SET_PTE] = lguest_set_pte,
 		[PV_CHANGE_PTE] = lguest_change_pte,
 		[PV_FLUSH_TLB_ONE] = lguest_flush_tlb_one,
 	},
-	.templates = lguest_templates,
 	.name = "lguest",
 	.user_cs = USER_CS,
 	.user_ds = USER_DS,

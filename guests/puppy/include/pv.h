@@ -70,6 +70,7 @@ extern const struct pv_ops pv_lguest64;
 void lguest64_adapt(u64 design); /* pv_ops, to the design that the host has (design_64.c) */
 #else
 extern const struct pv_ops pv_lguest;
+void lguest_adapt(u64 design); /* the same (design_32.c) */
 #endif
 
 void pv_select(u32 subarch, u64 design);
