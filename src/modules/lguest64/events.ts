@@ -75,6 +75,7 @@ const generalProtection = (v: VirtualCpu64): void => {
       return
     }
   }
+  if (!v.userView && error === 0 && v.flag.refused(v)) return
   if (!v.userView && error === 0 && isPortAccess(v.instruction())) forward(v, GENERAL_PROTECTION, 0)
   else reflectTrap(v, GENERAL_PROTECTION, error)
 }

@@ -1,5 +1,5 @@
 /*
- * Two questions about the bytes at a guest's instruction pointer, each asked after the processor has refused the
+ * Questions about the bytes at a guest's instruction pointer, each asked after the processor has refused the
  * instruction. They were read after the fault, so a hostile guest may have changed them since: the answers only choose
  * what to do to that guest.
  */
@@ -32,6 +32,12 @@ export const isPortAccess = (bytes: Uint8Array): boolean => {
 export const softwareInterrupt = (bytes: Uint8Array, vector: number): number => {
   const i = opcodeAt(bytes)
   return i + 1 < bytes.length && bytes[i] === 0xcd && bytes[i + 1] === vector ? i + 2 : 0
+}
+
+/** Length of the instruction if it is STI, else 0. */
+export const turningOn = (bytes: Uint8Array): number => {
+  const i = opcodeAt(bytes)
+  return i < bytes.length && bytes[i] === 0xfb ? i + 1 : 0
 }
 
 /** Whether it is one of the coprocessor's (D8..DF), which CR0.TS makes raise #NM (SDM vol. 3, 2.5). */

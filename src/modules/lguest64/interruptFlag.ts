@@ -1,6 +1,7 @@
 import type { Choices } from "../../design/dimensions.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { FLAG_IF } from "./flags.ts"
+import { turningOn } from "./instruction.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
@@ -15,6 +16,8 @@ export interface InterruptFlag {
   announce(v: VirtualCpu64, waits: boolean): void
   /** HALT: a guest that cannot turn its interrupts on and go to sleep in one step has it done for it. */
   halting(v: VirtualCpu64): void
+  /** #GP in the guest's kernel: was it the attempt to turn interrupts on? Then it is seen to. */
+  refused(v: VirtualCpu64): boolean
   /** The guest has left the processor with these flags. */
   left(v: VirtualCpu64, flags: number): void
   /** Bits of EFLAGS that the guest has to run with. */
@@ -25,6 +28,7 @@ const S = LGUEST_SHARED.fields
 
 const nothing = (): void => undefined
 const noBits = (): number => 0
+const never = (): boolean => false
 
 /** A word that both share: irqEnabled and irqPending of the shared page. */
 const sharedWord: InterruptFlag = {
@@ -38,6 +42,7 @@ const sharedWord: InterruptFlag = {
     if (v.sharedPa >= 0) v.setShared(S.irqPending.offset, waits ? 1 : 0)
   },
   halting: nothing,
+  refused: never,
   left: nothing,
   bits: noBits,
 }
@@ -52,6 +57,7 @@ const byHypercall: InterruptFlag = {
   halting: (v) => {
     v.words.interruptsOn = true
   },
+  refused: never,
   left: nothing,
   bits: noBits,
 }
@@ -75,6 +81,14 @@ const pvi: InterruptFlag = {
   halting: (v) => {
     v.words.interruptsOn = true
   },
+  refused: (v) => {
+    const length = v.words.interruptWaits ? turningOn(v.instruction()) : 0
+    if (length === 0) return false
+    v.advance(length)
+    v.words.interruptsOn = true
+    v.words.interruptWaits = false
+    return true
+  },
   left: (v, flags) => {
     if (!v.userView) v.words.interruptsOn = (flags & FLAG_VIF) !== 0
   },
@@ -87,6 +101,7 @@ const rom: InterruptFlag = {
   set: (v, on) => v.setRomFlag(on ? FLAG_IF : 0),
   announce: (v, waits) => v.setRomPending(waits ? 1 : 0),
   halting: (v) => v.setRomFlag(FLAG_IF),
+  refused: never,
   left: nothing,
   bits: noBits,
 }
