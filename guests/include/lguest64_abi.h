@@ -26,6 +26,7 @@
 #define LHCALL_IRQ_FLAGS                         0x28
 #define LHCALL_IRQ_DISABLE                       0x29
 #define LHCALL_IRQ_ENABLE                        0x2a
+#define LHCALL_MMU_UPDATE                        0x2b
 #define LGUEST_SHUTDOWN_POWEROFF                 0x1
 #define LGUEST_SHUTDOWN_RESTART                  0x2
 #define LGUEST_BASE_FS                           0x0

@@ -26,6 +26,7 @@ OPERATIONS(pvi)
 OPERATIONS(rom)
 OPERATION(halt)
 OPERATION(halt_off)
+OPERATION(direct_paging)
 extern const u8 door_interrupt[], door_interrupt_end[], door_call_page[], door_call_page_end[];
 
 /* Where the interrupt flag may be: the four operations on it, as functions and as what patches their places. */
@@ -74,6 +75,8 @@ void lguest64_adapt(u64 design)
 		pv_ops.user_cs = USER_CS;
 		pv_ops.user_ds = USER_DS;
 	}
+	if (design & LGUEST_DESIGN_MACHINE_FRAMES)
+		lguest64_direct_paging();
 	if (slot)
 		direct_map = 0xffff000000000000 | slot << 39; /* one entry of the PML4 is 2^39 bytes */
 }

@@ -44,6 +44,10 @@ startup:
 	movq	$high, %rax
 	jmp	*%rax
 1:	movl	$PHYS(idle_stack + KERNEL_STACK), %esp
+	testl	$LGUEST_DESIGN_MACHINE_FRAMES, BP_SUBARCH_DATA(%rsi)
+	jz	2f
+	call	machine_tables
+2:
 	movl	BP_SUBARCH_DATA(%rsi), %ebx
 	shrl	$LGUEST_DESIGN_HYPERCALL_SHIFT, %ebx
 	andl	$LGUEST_DESIGN_FIELD_MASK, %ebx
@@ -58,6 +62,31 @@ startup:
 	call	hypercall
 	movq	$high, %rax
 	jmp	*%rax
+
+/*
+ * For a host that has the processor walk these tables (mm/pgtable_64.c): small pages, for some of them are tables and
+ * read-only to us, and the machine's addresses, of which the first frame is told in the design word.
+ */
+machine_tables:
+	movl	BP_SUBARCH_DATA + 4(%rsi), %ebx
+	shlq	$12, %rbx
+	movq	%rbx, PHYS(machine_offset)
+	leaq	TABLE_FLAGS(%rbx), %rax
+	movl	$PHYS(boot_pte), %edi
+1:	movq	%rax, (%rdi)
+	addq	$4096, %rax
+	addq	$8, %rdi
+	cmpl	$PHYS(boot_pte + 2 * 4096), %edi
+	jb	1b
+	movl	$(PHYS(boot_pte) + TABLE_FLAGS), PHYS(boot_pmd)
+	movl	$(PHYS(boot_pte + 4096) + TABLE_FLAGS), PHYS(boot_pmd + 8)
+	addq	%rbx, PHYS(kernel_pgd)
+	addq	%rbx, PHYS(kernel_pgd + 511 * 8)
+	addq	%rbx, PHYS(boot_pud_low)
+	addq	%rbx, PHYS(boot_pud + 510 * 8)
+	addq	%rbx, PHYS(boot_pmd)
+	addq	%rbx, PHYS(boot_pmd + 8)
+	ret
 
 /* By door %ebx, with the flag in %edx, where the doors have not been put in their places yet. */
 hypercall:
@@ -93,12 +122,16 @@ boot_pud:
 	.skip	4096
 boot_pmd:
 	.skip	4096
+boot_pte:
+	.skip	2 * 4096
 	.balign	KERNEL_STACK
 	.globl	idle_stack
 idle_stack:
 	.skip	KERNEL_STACK
 
 	.data
-	.globl	boot_params_pa
+	.globl	boot_params_pa, machine_offset
 boot_params_pa:
+	.quad	0
+machine_offset:
 	.quad	0

@@ -98,6 +98,28 @@ static void lguest64_change_pte(ulong *ptep, ulong pte, ulong va, ulong pgd)
 	lazy_hcall(LHCALL_SET_PTE, pgd, va, pte);
 }
 
+/*
+ * Where the host has the processor walk our tables (mm/pgtable_64.c) nothing is stored and announced; it is asked for. The
+ * others on our processors read entries as soon as they get the address space's lock, so only what is lazy may wait.
+ */
+static void lguest64_ask_pte(ulong *ptep, ulong pte, ulong va, ulong pgd)
+{
+	(void)va, (void)pgd;
+	lazy_hcall(LHCALL_MMU_UPDATE, va_to_pa(ptep), pte, 0);
+}
+
+static void lguest64_ask_entry(ulong *entry, ulong value) { hcall(LHCALL_MMU_UPDATE, va_to_pa(entry), value, 0, 0, 0); }
+static void lguest64_nobody_told(ulong pgd, ulong index) { (void)pgd, (void)index; }
+
+void lguest64_direct_paging(void)
+{
+	pv_ops.patchable[PV_SET_PTE] = lguest64_ask_pte;
+	pv_ops.patchable[PV_CHANGE_PTE] = lguest64_ask_pte;
+	pv_ops.pgd_cleared = lguest64_nobody_told;
+	pv_ops.large_pages = false;
+	store_entry = lguest64_ask_entry;
+}
+
 static void lguest64_flush_tlb_one(ulong va) { lazy_hcall(LHCALL_FLUSH_TLB_ADDR, va, 0, 0); }
 static void lguest64_flush_tlb(bool global) { lazy_hcall(LHCALL_FLUSH_TLB, global, 0, 0); }
 static void lguest64_pgd_cleared(ulong pgd, ulong index) { async_hcall(LHCALL_SET_PGD, pgd, index, 0); }

@@ -79,7 +79,28 @@ void kfree(void *p);
 #define PTE_KERNEL (PTE_P | PTE_W | PTE_A | PTE_D)
 extern ulong pte_nx;     /* PTE_NX where the processor has it */
 extern ulong pte_global; /* PTE_G where it does */
-static inline ulong pte_pfn(ulong pte) { return (pte & PTE_FRAME) >> PAGE_SHIFT; }
+/*
+ * Entries hold addresses of the machine's, as far as the processor is concerned; under a host that has it walk our own
+ * tables they are not the addresses that we know. So entries are made and read by these two alone.
+ */
+#ifdef __x86_64__
+extern ulong machine_offset; /* machine address of our physical address 0 */
+#else
+#define machine_offset 0ul
+#endif
+static inline ulong make_pte(ulong pa, ulong flags) { return (pa + machine_offset) | flags; }
+static inline ulong pte_pa(ulong pte) { return (pte & PTE_FRAME) - machine_offset; }
+static inline ulong pte_pfn(ulong pte) { return pte_pa(pte) >> PAGE_SHIFT; }
+/* Where page tables are read-only to us, whoever stores to one for us; NULL: they are not. x86_64. */
+extern void (*store_entry)(ulong *entry, ulong value);
+/* An upper entry of tables that a processor may be walking. */
+static inline void set_entry(ulong *entry, ulong value)
+{
+	if (unlikely(store_entry))
+		store_entry(entry, value);
+	else
+		*entry = value;
+}
 
 extern ulong kernel_pgd[]; /* the kernel's own top-level table; its upper part is in all others */
 void kernel_map_init(void);

@@ -26,7 +26,7 @@ static ulong rights(struct vma *v, bool writable)
 
 static enum fault_result install(struct mm *mm, struct vma *v, ulong *ptep, ulong va, ulong pfn, bool writable)
 {
-	set_pte(ptep, pfn << PAGE_SHIFT | rights(v, writable), va, mm->pgd_pa);
+	set_pte(ptep, make_pte(pfn << PAGE_SHIFT, rights(v, writable)), va, mm->pgd_pa);
 	if (pfn != zero_pfn)
 		mm->rss++;
 	return FAULT_OK;
@@ -50,7 +50,7 @@ static enum fault_result copy_on_write(struct mm *mm, struct vma *v, ulong *ptep
 			copy_page(pfn, old);
 		}
 	}
-	change_pte(ptep, pfn << PAGE_SHIFT | rights(v, true), va, mm->pgd_pa);
+	change_pte(ptep, make_pte(pfn << PAGE_SHIFT, rights(v, true)), va, mm->pgd_pa);
 	if (pfn != old) {
 		/* Others that read the old page must see what is written to the new one. */
 		flush_others(mm, va, va + PAGE_SIZE);

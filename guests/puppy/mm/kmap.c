@@ -17,7 +17,7 @@ static void *window_onto(ulong pfn, int window)
 {
 	ulong va = KMAP_BASE + (this_cpu()->cpu * KMAP_WINDOWS + window) * PAGE_SIZE;
 
-	change_pte(kernel_pte(va), pfn << PAGE_SHIFT | PTE_KERNEL, va, va_to_pa(kernel_pgd));
+	change_pte(kernel_pte(va), make_pte(pfn << PAGE_SHIFT, PTE_KERNEL), va, va_to_pa(kernel_pgd));
 	return (void *)va;
 }
 #endif
@@ -52,7 +52,7 @@ void *ioremap(u64 pa, size_t size)
 	for (u64 at = pa - offset; at < pa + size; at += PAGE_SIZE) {
 		if (next == IOREMAP_END)
 			return NULL;
-		set_pte(kernel_pte(next), (ulong)at | PTE_P | PTE_W | PTE_PCD | PTE_A | PTE_D | pte_global, next,
+		set_pte(kernel_pte(next), make_pte(at, PTE_P | PTE_W | PTE_PCD | PTE_A | PTE_D | pte_global), next,
 			va_to_pa(kernel_pgd));
 		next += PAGE_SIZE;
 	}

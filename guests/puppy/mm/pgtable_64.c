@@ -3,6 +3,10 @@
  * memory, in the hardware's format, and it writes to them as it would on the bare machine. That the processor never
  * sees them is the Host's business, and the hardest part of it (H:200).
  *
+ * There is one kind of Host for which that is not so, Xen's: it has the processor walk these very tables. Then they hold the
+ * machine's addresses instead of ours, are read-only to us as soon as they are in use, and each change to one that is has
+ * to be asked for. What is not in use yet is memory like any other; so tables are filled first, and hung up then.
+ *
  * x86_64 page tables: four levels of 512 entries. The kernel's direct map uses 2 MB pages; its three top-level entries
  * exist before the first process does, so that all address spaces share what hangs below them.
  */
@@ -20,6 +24,7 @@ static ulong index_at(ulong va, int level) { return va >> (12 + 9 * level) & (TA
 
 extern char _end[];
 ulong early_next, pte_nx, pte_global, direct_map = DIRECT_MAP;
+void (*store_entry)(ulong *entry, ulong value);
 
 static bool in_initrd(ulong pa)
 {
@@ -51,10 +56,20 @@ static ulong *early_entry(ulong va, int level)
 	for (int l = 3; l > level; l--) {
 		ulong *entry = &table[index_at(va, l)];
 		if (!(*entry & PTE_P))
-			*entry = early_page() | PTE_KERNEL;
-		table = early_va(*entry & PTE_FRAME);
+			set_entry(entry, make_pte(early_page(), PTE_KERNEL));
+		table = early_va(pte_pa(*entry));
 	}
 	return &table[index_at(va, level)];
+}
+
+/* Maps [pa, end), which is in one table's span, by small pages. */
+static void map_small(ulong pa, ulong end)
+{
+	ulong va = pa + direct_map, table = early_page(), *entry = early_va(table);
+
+	for (; pa < end; pa += PAGE_SIZE)
+		*entry++ = make_pte(pa, PTE_KERNEL | pte_global);
+	set_entry(early_entry(va, 1), make_pte(table, PTE_KERNEL));
 }
 
 void kernel_map_init(void)
@@ -74,22 +89,22 @@ void kernel_map_init(void)
 		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
 
 	for (ulong pa = 0; pa < top;) {
-		ulong va = pa + direct_map;
 		if (pv_ops.large_pages && pa + LARGE <= top) {
 			/* One walk for each table of 512 large pages. */
-			ulong *entry = early_entry(va, 1);
+			ulong *entry = early_entry(pa + direct_map, 1);
 			do {
-				*entry++ = pa | PTE_KERNEL | PTE_PS | pte_global;
+				*entry++ = make_pte(pa, PTE_KERNEL | PTE_PS | pte_global);
 				pa += LARGE;
 			} while (pa + LARGE <= top && pa % (512 * LARGE));
 		} else {
-			*early_entry(va, 0) = pa | PTE_KERNEL | pte_global;
-			pa += PAGE_SIZE;
+			ulong end = min(ALIGN_DOWN(pa, LARGE) + LARGE, (ulong)top);
+			map_small(pa, end);
+			pa = end;
 		}
 	}
 	early_entry(IOREMAP_BASE, 0);
 	/* The identity map has served. */
-	kernel_pgd[0] = 0;
+	set_entry(&kernel_pgd[0], 0);
 	pv_ops.pgd_cleared(va_to_pa(kernel_pgd), 0);
 	pv_ops.flush_tlb(true);
 }
@@ -99,7 +114,7 @@ ulong *kernel_pte(ulong va)
 	ulong *table = kernel_pgd;
 
 	for (int l = 3; l > 0; l--)
-		table = pa_to_va(table[index_at(va, l)] & PTE_FRAME);
+		table = pa_to_va(pte_pa(table[index_at(va, l)]));
 	return &table[index_at(va, 0)];
 }
 
@@ -111,7 +126,7 @@ ulong *pte_find(struct mm *mm, ulong va)
 		ulong entry = table[index_at(va, l)];
 		if (!(entry & PTE_P))
 			return NULL;
-		table = pa_to_va(entry & PTE_FRAME);
+		table = pa_to_va(pte_pa(entry));
 	}
 	return &table[index_at(va, 0)];
 }
@@ -127,9 +142,9 @@ ulong *pte_alloc(struct mm *mm, ulong va)
 			if (!pfn)
 				return NULL;
 			zero_page(pfn);
-			*entry = pfn << PAGE_SHIFT | TABLE_USER;
+			set_entry(entry, make_pte(pfn << PAGE_SHIFT, TABLE_USER));
 		}
-		table = pa_to_va(*entry & PTE_FRAME);
+		table = pa_to_va(pte_pa(*entry));
 	}
 	return &table[index_at(va, 0)];
 }

@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs"
+import { describe, expect, it } from "vitest"
+import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
+import { EventLog } from "../../src/host/eventLog.ts"
+import { parseElf } from "../../src/launcher/elf.ts"
+import { HostedGuest, type HostedEvent } from "../../src/launcher/hosted.ts"
+import { bootHost } from "../../src/modules/index.ts"
+import type { DirectMmu } from "../../src/mmu4/direct/index.ts"
+import { LHCALL } from "../../src/paravirt_ops/lguest64.ts"
+import { recount } from "./direct.ts"
+
+/* puppy, the same image as ever, with the processor walking its own page tables. */
+
+const file = (path: string) => new Uint8Array(readFileSync(new URL(`../../${path}`, import.meta.url)))
+const core = new WebAssembly.Module(file("dist/machine/core.wasm"))
+const image = file("guests/images/puppy-x86_64.elf")
+const initrd = file("guests/images/initramfs-x86_64.cpio")
+const MEMORY = 16 * 2 ** 20
+const SLICE = 10_000_000
+/** Simulated time within which all of this is over. */
+const LONGEST = 800_000_000
+
+interface Run {
+  readonly event: HostedEvent
+  readonly output: string
+  readonly guest: HostedGuest
+  readonly mmu: DirectMmu
+}
+
+const run = async (choices: Partial<Choices>, vcpus: number, lines: ReadonlyArray<string>): Promise<Run> => {
+  const host = await bootHost(
+    { module: "lguest64" },
+    {
+      core,
+      guestBytes: MEMORY,
+      startMs: 1_170_000_000_000,
+      log: EventLog.off,
+      design: { ...LGUEST64, mmu: "direct", ...choices },
+      vcpus,
+      processors: vcpus,
+      seed: 7,
+    },
+  )
+  const chunks: Array<Uint8Array> = []
+  const guest = new HostedGuest({
+    host,
+    memoryBytes: MEMORY,
+    kernel: parseElf(image, { memoryBytes: MEMORY, reserved: undefined }),
+    cmdline: "",
+    initrd,
+    consoleOut: (bytes) => chunks.push(bytes.slice()),
+  })
+  const mmu = (host.device as unknown as { guest: { shadow: DirectMmu } }).guest.shadow
+  const text = () => Buffer.concat(chunks).toString("utf8").replaceAll("\r", "")
+  const rest = [...lines]
+  for (;;) {
+    const event = guest.run(SLICE)
+    if (event.kind === "idle" && rest.length > 0 && text().endsWith("puppy# ")) {
+      expect(recount(mmu.state)).toEqual([])
+      guest.input(Buffer.from(`${rest.shift()}\n`))
+    } else if (event.kind === "idle" && event.until !== Infinity) guest.skip(event.until)
+    else if (event.kind !== "budget" || guest.now > LONGEST) return { event, output: text(), guest, mmu }
+  }
+}
+
+const MIXED: ReadonlyArray<readonly [line: string, answer: string]> = [
+  ["echo one two | cat", "one two\n"],
+  ["seq 20 | head -n 3 | tail -n 1", "3\n"],
+  ["seq 3 -1 1", "3\n2\n1\n"],
+  ["seq 100 | grep -c 1", "20\n"],
+  ["yes no | head -n 2", "no\nno\n"],
+  ["echo both | tee /tmp/x; cat /tmp/x", "both\nboth\n"],
+  ["cp /tmp/x /tmp/y && mv /tmp/y /tmp/z && cat /tmp/z", "both\n"],
+  ["(exit 3); echo $?", "3\n"],
+  ["nosuch 2>/dev/null; echo $?", "127\n"],
+  ["fork-bench 5 >/dev/null; echo forked $?", "forked 0\n"],
+  ["page-bench 50 >/dev/null; echo paged $?", "paged 0\n"],
+  ["ctx-bench 20 >/dev/null; echo switched $?", "switched 0\n"],
+  ["sleep 0.05 & sh -c 'exit 4'; wait; echo waited", "waited\n"],
+]
+
+const MIXED_ON_TWO: typeof MIXED = [
+  ["nproc", "2\n"],
+  ...MIXED,
+  ["fork-bench 5 >/dev/null & fork-bench 5 >/dev/null & wait; echo forked", "forked\n"],
+  ["shootdown-bench 2 3 >/dev/null; echo shot $?", "shot 0\n"],
+  ["lock-bench 2 20 >/dev/null; echo locks $?", "locks 0\n"],
+]
+
+const answersIn = (output: string, script: typeof MIXED) =>
+  script.map(([line]) => {
+    const from = output.indexOf(`puppy# ${line}\n`) + `puppy# ${line}\n`.length
+    const answer = output.slice(from, output.indexOf("puppy# ", from))
+    // Numbers of processes in the background.
+    return answer.replaceAll(/^\[\d+\]\n/gm, "")
+  })
+
+const KINDS: ReadonlyArray<readonly [name: string, choices: Partial<Choices>]> = [
+  ["ring 3, two views", {}],
+  ["ring 3, one space", { spaces: "one" }],
+  ["ring 1, one space", { ring: 1, spaces: "one" }],
+]
+
+describe.each(KINDS)("puppy's own tables: %s", (_, choices) => {
+  it.each([
+    [1, MIXED],
+    [2, MIXED_ON_TWO],
+  ] as const)("a shell on %i virtual CPUs", async (vcpus, script) => {
+    const { event, output, guest, mmu } = await run(choices, vcpus, [...script.map(([line]) => line), "poweroff 9"])
+    expect(event, output.slice(-500)).toMatchObject({ kind: "powerOff", status: 9 })
+    expect(answersIn(output, script)).toEqual(script.map(([, answer]) => answer))
+    expect(output).not.toMatch(/BROKEN|STALE|panic/)
+    // It asks for its changes; hardly any store has to be let through a window.
+    expect(guest.host.kernel.statistics.hypercalls[LHCALL.MMU_UPDATE]).toBeGreaterThan(500)
+    expect(mmu.stats.shadowFaults.emulate).toBeLessThan(100)
+    expect(mmu.stats.shadowFaults.kill).toBe(0)
+  })
+})
