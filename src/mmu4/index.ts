@@ -164,4 +164,6 @@ export class Mmu4 implements ShadowMmu {
 /** A KVM-style shadow MMU; throws BadMmuConfig. */
 export const createShadowMmu = (config: ShadowMmuConfig): Mmu4 => new Mmu4(config)
 
+export { createOnDemandMmu } from "./onDemand/index.ts"
+export { createThrowAwayMmu } from "./throwAway/index.ts"
 export * from "./interface.ts"

@@ -44,7 +44,7 @@ export interface FrameAllocator {
  * the changes to the shadow are plain stores.
  */
 export interface TlbFlusher {
-  /** `own`: the virtual CPU itself asks, in a call of its own; no rights have been taken from anybody. */
+  /** `own`: the virtual CPU itself asks, in a call of its own; no rights have been taken from anybody else. */
   flushAll(own?: boolean): void
   flushPage(vpn: number): void
 }

@@ -20,6 +20,7 @@ import {
   PAGE_UNSYNC,
 } from "../../src/mmu4/columns.ts"
 import { HOST_SLOT } from "./reference.ts"
+import { checkSimple } from "./simpleInvariants.ts"
 import { GUEST_FRAMES, hostEntryLo, type World } from "./world.ts"
 
 /*
@@ -27,7 +28,7 @@ import { GUEST_FRAMES, hostEntryLo, type World } from "./world.ts"
  * derived from the guest is derived again. Throws at the first disagreement.
  */
 
-const must = (ok: boolean, what: () => string): void => {
+export const must = (ok: boolean, what: () => string): void => {
   if (!ok) throw new Error(what())
 }
 
@@ -43,8 +44,11 @@ const NX = 1n << 63n
 const ADDRESS = 0x000000fffffff000n
 const RESERVED = 0x000fff0000000000n
 
-export const check = (world: World): void => {
-  const s = world.mmu.state
+/** All that must be true whenever no call is in progress, of whatever MMU the world has. */
+export const check = (world: World): void => (world.method === "kvm" ? checkKvm(world) : checkSimple(world))
+
+const checkKvm = (world: World): void => {
+  const s = world.kvm
   const live: number[] = []
   const byFrame = new Map<number, number[]>()
   const { out } = world.allocator
@@ -72,7 +76,9 @@ export const check = (world: World): void => {
 
   // AGREEMENT, CONFINEMENT.
   const lists = new Map<number, Set<number>>()
-  const expect = (list: number, id: number) => {
+  const expect: Expect = (kind, target, id) => {
+    const list =
+      kind === "table" ? s.frameCount + s.regionCount + target : kind === 1 ? target : s.frameCount + target / 512
     const ids = lists.get(list)
     if (ids === undefined) lists.set(list, new Set([id]))
     else ids.add(id)
@@ -102,7 +108,11 @@ export const check = (world: World): void => {
   must(!s.flushPending, () => "a flush is pending after the call")
 }
 
-const checkPage = (world: World, sp: number, expect: (list: number, id: number) => void): void => {
+/** An spte refers to a page, or is a leaf of a level, and it is to be found that way. */
+export type Expect = (kind: "table" | 1 | 2, target: number, id: number) => void
+
+/** CONFINEMENT, AGREEMENT: one page's sptes, in memory and in the columns. */
+export const checkPage = (world: World, sp: number, expect: Expect): void => {
   const s = world.mmu.state
   const role = s.pageRole[sp]!
   const level = levelOf(role)
@@ -132,7 +142,7 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
       must(frame === s.pageHfn[target] && hi < 0x80000000, () => `${where(i)}: frame of its table`)
       must((lo & 0xf9f) === 7, () => `${where(i)}: bits of a table entry`)
       must(levelOf(s.pageRole[target]!) === level - 1, () => `${where(i)}: level of its table`)
-      expect(s.frameCount + s.regionCount + target, id)
+      expect("table", target, id)
       continue
     }
     must((info & ENTRY_LEAF) !== 0 && level <= 2, () => `${where(i)}: leaf in level ${level}`)
@@ -147,8 +157,8 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
       for (let k = 0; k < 512; k++)
         must(world.gfnToHfn[target + k] === frame + k, () => `${where(i)}: 2 MiB over scattered frames`)
     }
-    expect(level === 1 ? target : s.frameCount + target / 512, id)
-    if (isDirect(role)) {
+    expect(level === 1 ? 1 : 2, target, id)
+    if (isDirect(role) && world.method === "kvm") {
       const base = s.pageGfn[sp]! + i * (level === 2 ? 512 : 1)
       must(target === base, () => `${where(i)}: direct page maps ${target}`)
       const allowed =
@@ -162,7 +172,7 @@ const checkPage = (world: World, sp: number, expect: (list: number, id: number) 
 }
 
 const checkHash = (world: World, live: number[]): void => {
-  const s = world.mmu.state
+  const s = world.kvm
   const seen = new Set<number>()
   for (const head of s.buckets)
     for (let sp1 = head; sp1 !== 0; sp1 = s.hashNext[sp1 - 1]!) {
@@ -175,7 +185,7 @@ const checkHash = (world: World, live: number[]): void => {
 }
 
 const checkAges = (world: World, live: number[]): void => {
-  const s = world.mmu.state
+  const s = world.kvm
   const seen: number[] = []
   for (let sp1 = s.oldest; sp1 !== 0; sp1 = s.newer[sp1 - 1]!) seen.push(sp1 - 1)
   must(seen.length === live.length && new Set(seen).size === live.length, () => "age list and live pages differ")
@@ -188,7 +198,7 @@ const checkAges = (world: World, live: number[]): void => {
 
 /** PROTECTION. */
 const checkTables = (world: World, byFrame: Map<number, number[]>): void => {
-  const s = world.mmu.state
+  const s = world.kvm
   const regions = new Int32Array(s.regionCount)
   let unsyncs = 0
   for (let gfn = 0; gfn < GUEST_FRAMES; gfn++) {
@@ -223,7 +233,7 @@ const checkTables = (world: World, byFrame: Map<number, number[]>): void => {
 }
 
 const checkRoots = (world: World): void => {
-  const s = world.mmu.state
+  const s = world.kvm
   const pins = new Int32Array(s.limit)
   for (const v of s.vcpus)
     for (const sp of [...v.current, ...v.handed, ...v.retired])
@@ -237,7 +247,7 @@ const checkRoots = (world: World): void => {
 
 /** TRUTH, ACCESSED and DIRTY, VIEWS: of pages that are not unsync. */
 const checkTruth = (world: World, sp: number): void => {
-  const s = world.mmu.state
+  const s = world.kvm
   const role = s.pageRole[sp]!
   if (isDirect(role) || (s.pageFlags[sp]! & PAGE_UNSYNC) !== 0) return
   const level = levelOf(role)
@@ -280,7 +290,7 @@ const checkTruth = (world: World, sp: number): void => {
 }
 
 /** TLB: nothing that the shadow does not have, under a root that somebody holds. */
-const checkTlbs = (world: World): void => {
+export const checkTlbs = (world: World): void => {
   const s = world.mmu.state
   for (const hw of world.hardware)
     for (const e of hw.tlb.values()) {

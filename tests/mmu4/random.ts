@@ -87,7 +87,7 @@ const op = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("linear" as const) }) },
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant("flush" as const) }) },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("flush" as const), global: fc.boolean() }) },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("invlpg" as const), address }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("translate" as const), address, how, user: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("zapAll" as const) }) },

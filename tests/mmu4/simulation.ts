@@ -76,7 +76,7 @@ export interface Step {
     | { readonly kind: "device"; readonly frame: number; readonly index: number; readonly value: Entry }
     | { readonly kind: "cr3"; readonly frame: number }
     | { readonly kind: "linear" }
-    | { readonly kind: "flush" }
+    | { readonly kind: "flush"; readonly global: boolean }
     | { readonly kind: "invlpg"; readonly address: number }
     | { readonly kind: "translate"; readonly address: number; readonly how: 0 | 1 | 2; readonly user: boolean }
     | { readonly kind: "zapAll" }
@@ -87,17 +87,34 @@ export interface Step {
 type View = 0 | 1
 
 /** What the promise is about: where, and with which rights. */
-const nameOf = (t: Translation): string => `${t.gfn}${t.writable ? "W" : ""}${t.executable ? "X" : ""}`
+const nameOf = (t: Translation): string =>
+  `${t.gfn}${t.writable ? "W" : ""}${t.executable ? "X" : ""} by ${t.path.map((gpa) => gpa.toString(16)).join(" ")}`
+
+/** Translations by name (and, since an announcement is about one entry, by path). */
+type Seen = Map<string, Translation>
 
 class Processor {
   /** The roots that it was given last, newest first: it may be on either. */
   readonly roots: number[] = []
   /** Guest PML4; -1: linear. */
   pgd = -1
-  /** [view * addresses + i]: translations since the last flush. */
-  readonly seen: Map<string, Translation>[]
+  /** By PML4: [view * addresses + i], translations since the last flush. */
+  readonly spaces = new Map<number, Seen[]>()
+  private readonly addresses: number
   constructor(addresses: number) {
-    this.seen = Array.from({ length: 2 * addresses }, () => new Map<string, Translation>())
+    this.addresses = addresses
+  }
+
+  seenIn(pgd: number): Seen[] {
+    let seen = this.spaces.get(pgd)
+    if (seen === undefined) {
+      seen = Array.from({ length: 2 * this.addresses }, () => new Map<string, Translation>())
+      this.spaces.set(pgd, seen)
+    }
+    return seen
+  }
+  get seen(): Seen[] {
+    return this.seenIn(this.pgd)
   }
 }
 
@@ -129,7 +146,7 @@ export class Simulation {
     }
     poke(24, 0, to(WINDOW_L2_LARGE, P_RW))
     poke(25, 0, to(0, P_RW | PS))
-    this.processors.forEach((_, i) => this.forget(i))
+    this.processors.forEach((_, i) => this.loaded(i, -1))
   }
 
   private walk(p: Processor, vpn: number, access: Access): Outcome {
@@ -142,21 +159,49 @@ export class Simulation {
   }
 
   private rememberOne(p: Processor, i: number): void {
-    for (const view of [0, 1] as View[]) {
-      const now = this.walk(p, this.vpns[i]!, { write: false, fetch: false, user: view === 1 })
-      if (now.kind === "ok") p.seen[view * this.vpns.length + i]!.set(nameOf(now.translation), now.translation)
-    }
+    for (const [pgd, seen] of p.spaces)
+      for (const view of [0, 1] as View[]) {
+        const access = { write: false, fetch: false, user: view === 1 }
+        const now = referenceWalk(this.world, pgd, this.vpns[i]!, access)
+        if (now.kind === "ok") seen[view * this.vpns.length + i]!.set(nameOf(now.translation), now.translation)
+      }
   }
 
+  /** Flush of an address, in all address spaces. */
   private forgetOne(vcpu: number, i: number): void {
     const p = this.processors[vcpu]!
-    p.seen[i]!.clear()
-    p.seen[this.vpns.length + i]!.clear()
+    for (const seen of p.spaces.values()) {
+      seen[i]!.clear()
+      seen[this.vpns.length + i]!.clear()
+    }
     this.rememberOne(p, i)
   }
 
-  private forget(vcpu: number): void {
-    for (let i = 0; i < this.vpns.length; i++) this.forgetOne(vcpu, i)
+  /** Flush of one address space, or all. */
+  private forget(vcpu: number, pgd?: number): void {
+    const p = this.processors[vcpu]!
+    for (const [space, seen] of p.spaces)
+      if (pgd === undefined || pgd === space) for (const translations of seen) translations.clear()
+    for (let i = 0; i < this.vpns.length; i++) this.rememberOne(p, i)
+  }
+
+  /** Another PML4, or none: where loads flush, nothing but what the tables say now is promised from here on. */
+  private loaded(vcpu: number, pgd: number): void {
+    const p = this.processors[vcpu]!
+    p.pgd = pgd
+    if (this.world.method !== "throw-away") p.spaces.clear()
+    p.seenIn(pgd)
+    this.remember()
+  }
+
+  /** The guest has said that an entry has changed: where that counts, nobody goes by what it was. */
+  private announced(gpa: number): void {
+    if (this.world.method !== "throw-away") return
+    for (const { spaces } of this.processors)
+      for (const seen of spaces.values())
+        for (const translations of seen)
+          for (const [name, t] of translations) if (t.path.includes(gpa)) translations.delete(name)
+    this.remember()
   }
 
   run(steps: readonly Step[]): void {
@@ -215,6 +260,7 @@ export class Simulation {
       }
       case "announce":
         mmu.entryChanged(op.frame * 4096 + op.index * 8)
+        this.announced(op.frame * 4096 + op.index * 8)
         return
       case "device":
         this.world.poke(op.frame * 4096 + op.index * 8, resolve(op.frame, op.value))
@@ -228,18 +274,16 @@ export class Simulation {
           return
         }
         expectEqual(kind, FIXED, "CR3")
-        this.processors[vcpu]!.pgd = op.frame * 4096
-        this.forget(vcpu)
+        this.loaded(vcpu, op.frame * 4096)
         return
       }
       case "linear":
         cpu.linear()
-        this.processors[vcpu]!.pgd = -1
-        this.forget(vcpu)
+        this.loaded(vcpu, -1)
         return
       case "flush":
-        cpu.flush(true)
-        this.forget(vcpu)
+        cpu.flush(op.global)
+        this.forget(vcpu, op.global ? undefined : this.processors[vcpu]!.pgd)
         return
       case "invlpg": {
         const i = op.address % this.vpns.length
@@ -294,7 +338,7 @@ export class Simulation {
       if (!this.world.isMemory(gfn)) expectEqual(r.kind, MMIO, `gfn ${gfn}`)
       else if (r.kind === EMULATE && fault) {
         expectEqual(access.write, true, "emulation of a store")
-        expectEqual(this.world.mmu.state.tables[gfn]! > 0, true, "emulation for a table")
+        expectEqual(this.world.method === "kvm" && this.world.kvm.tables[gfn]! > 0, true, "emulation for a table")
       } else expectEqual(r.kind, FIXED, `gfn ${gfn}`)
       this.expectFlags(now.translation, access.write)
     }
@@ -349,8 +393,9 @@ export class Simulation {
       )
     const now = this.walk(p, vpn, { ...access, user: asUser })
     if (seen.size === 1 && now.kind === "ok" && now.translation.gfn === gfn) {
-      // Flags that the guest has cleared since may be clear; the MMU knows of none unless a table is unsync.
-      if (this.world.mmu.state.unsyncCount === 0) this.expectFlags(now.translation, access.write)
+      // Flags that the guest has cleared since may be clear. An MMU that watches knows of none unless a table is unsync.
+      if (this.world.method === "kvm" && this.world.kvm.unsyncCount === 0)
+        this.expectFlags(now.translation, access.write)
     }
   }
 

@@ -58,7 +58,7 @@ describe("a store to a last-level table", () => {
     expect(g.store(PT, 2, entryOf(32, P))).toBe("free")
     // Shadowed at another level: what was unsync is not any more.
     expect(g.access(at(3, 3, 5, 0))).toBe(40)
-    expect(g.mmu.state.unsyncCount).toBe(0)
+    expect(g.world.kvm.unsyncCount).toBe(0)
     expect(g.store(PT, 2, entryOf(35, P))).toBe("emulated")
     expect(g.access(at(0, 0, 0, 2))).toBe(35)
     check(g.world)
@@ -158,7 +158,7 @@ describe("a store to an upper table", () => {
     g.access(page)
     g.mmu.guestWrite(PD * 4096 + 12, 8, 1, 2)
     expect(g.mmu.stats.floods).toBe(1)
-    expect(g.mmu.state.tables[PD]).toBe(0)
+    expect(g.world.kvm.tables[PD]).toBe(0)
     g.access(page)
     g.mmu.guestWrite(PD * 4096 + 0, 1, 0x67, 0) // one byte of flags is a kernel's clear_bit
     expect(g.mmu.stats.floods).toBe(1)
@@ -243,7 +243,7 @@ describe("kernel and user views", () => {
     expect(g.access(at(0, 0, 0, 2), "w", false)).toBe(34)
     g.access(page, "w", true)
     g.access(page, "w", false)
-    expect(g.mmu.state.tables[PT]).toBe(2)
+    expect(g.world.kvm.tables[PT]).toBe(2)
     const shadows = [false, true].map((user) => g.mmu.describe(0, page, user).shadow.at(-1)!)
     expect(shadows.map((e) => e.note)).toEqual(["gfn 0x1e W X", "gfn 0x1e W X"])
     expect(shadows[0]!.address).not.toBe(shadows[1]!.address)

@@ -1,6 +1,14 @@
 import { type HeapShare, SharedHeap } from "../../src/machine/shared.ts"
-import { createShadowMmu, type Mmu4 } from "../../src/mmu4/index.ts"
-import type { FrameAllocator, PhysicalMemory, TlbFlusher } from "../../src/mmu4/interface.ts"
+import { createOnDemandMmu, createShadowMmu, createThrowAwayMmu } from "../../src/mmu4/index.ts"
+import type {
+  FrameAllocator,
+  PhysicalMemory,
+  ShadowMmu,
+  ShadowMmuConfig,
+  TlbFlusher,
+} from "../../src/mmu4/interface.ts"
+import { SimpleState } from "../../src/mmu4/simple/state.ts"
+import { ShadowState } from "../../src/mmu4/state.ts"
 import { HOST_SLOT, type GuestMemory } from "./reference.ts"
 
 /*
@@ -245,11 +253,24 @@ export const MODES = [
 /** What the host has in its slot, by virtual CPU: present, supervisor, global. */
 export const hostEntryLo = (vcpu: number): number => 0x00003103 + vcpu * 0x1000
 
+export type Method = "kvm" | "throw-away" | "on-demand"
+
+const FACTORIES: Record<
+  Method,
+  (config: ShadowMmuConfig) => ShadowMmu & { readonly state: ShadowState | SimpleState }
+> = {
+  kvm: createShadowMmu,
+  "throw-away": createThrowAwayMmu,
+  "on-demand": createOnDemandMmu,
+}
+
 export interface WorldOptions {
   readonly vcpus?: number
   readonly limit?: number
   readonly views?: 1 | 2
   readonly supervisor?: boolean
+  /** Default "kvm". */
+  readonly method?: Method
   /** Host frames that can be had for shadow tables. */
   readonly shadowFrames?: number
 }
@@ -276,7 +297,8 @@ export class World implements GuestMemory {
   readonly options: WorldOptions
   readonly allocator: TestAllocator
   readonly hardware: Hardware[]
-  readonly mmu: Mmu4
+  readonly method: Method
+  readonly mmu: ReturnType<(typeof FACTORIES)[Method]>
   readonly gfnToHfn = gfnToHfn
 
   constructor(options: WorldOptions = {}, existing?: Existing) {
@@ -293,7 +315,8 @@ export class World implements GuestMemory {
       this.hardware = existing.hardware
     }
     this.allocator = new TestAllocator(this.heap, this.memory, options.shadowFrames ?? SHADOW_LAST - SHADOW_FIRST)
-    this.mmu = createShadowMmu({
+    this.method = options.method ?? "kvm"
+    this.mmu = FACTORIES[this.method]({
       heap: this.heap,
       memory: this.memory,
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => gfnToHfn[gfn]! },
@@ -312,6 +335,17 @@ export class World implements GuestMemory {
     hw.root = this.mmu.vcpus[vcpu]!.rootFor(user)
     hw.ring3 = user || this.options.supervisor !== true
     return hw
+  }
+
+  /** The insides of the KVM-style MMU. */
+  get kvm(): ShadowState {
+    if (!(this.mmu.state instanceof ShadowState)) throw new Error(`${this.method} has no such state`)
+    return this.mmu.state
+  }
+  /** The insides of the others. */
+  get simple(): SimpleState {
+    if (!(this.mmu.state instanceof SimpleState)) throw new Error(`${this.method} has no such state`)
+    return this.mmu.state
   }
 
   get share(): WorldShare {
