@@ -58,6 +58,8 @@ const create = (guest: Guest, output: (bytes: Uint8Array) => void): Promise<Engi
   return hostedEngine(config)
 }
 
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, "?").trim()
+
 /** The last line of what a guest has said, as far as it is text. */
 const lastWords = (said: string): string => {
   const line =
@@ -65,9 +67,11 @@ const lastWords = (said: string): string => {
       .trimEnd()
       .split(/[\r\n]+/)
       .at(-1) ?? ""
-  const words = line.replace(/[^\x20-\x7e]/g, "?").trim()
+  const words = printable(line)
   return words === "" ? "" : `; it said last: ${words.slice(-LONGEST_WORDS)}`
 }
+
+const why = ({ message }: { readonly message: string }): string => (message === "" ? "" : `: ${printable(message)}`)
 
 /** Types the lines; throws Failed unless the guest then powers off with status 0. */
 export const measure = async (guest: Guest, lines: ReadonlyArray<string>): Promise<Totals> => {
@@ -95,8 +99,9 @@ export const measure = async (guest: Guest, lines: ReadonlyArray<string>): Promi
         break
       }
       case "powerOff":
-        if (event.status !== 0) fail(`the workload ended with status ${event.status}`)
-        if (input.length > 0) fail("it powered off before it had been told all")
+        if (input.length > 0)
+          fail(`it powered off before it had been told all, with status ${event.status}${why(event)}`)
+        if (event.status !== 0) fail(`the workload ended with status ${event.status}${why(event)}`)
         return { counts: countsOf(engine.counts()), shadowBytes: most }
       case "killed":
         return fail(`the guest was killed: ${event.reason}`)
