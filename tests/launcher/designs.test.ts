@@ -51,10 +51,12 @@ describe("the designs that come with the package", () => {
     expect(named("lguest").choices).toEqual(LGUEST)
   })
 
-  it.each(all.map((design) => [design.name, design] as const))("%s can be, and argues", (_name, design) => {
+  it.each(all.map((design) => [design.name, design] as const))("%s can be, and argues", async (_name, design) => {
     expect(check(design.choices)).toEqual([])
     expect(
-      Effect.runSync(Effect.map(problemsOf(files, design), (problems) => problems.map((p) => explain(p).line))),
+      await Effect.runPromise(
+        Effect.map(problemsOf(files, design), (problems) => problems.map((p) => explain(p).line)),
+      ),
     ).toEqual([])
     expect(design.argument.length).toBeGreaterThan(400)
     expect(design.title.length).toBeLessThan(60)
@@ -188,21 +190,24 @@ describe("a design's file", () => {
     )
   })
 
-  it("names designs, counts and workloads that there are", () => {
-    const wrong = (text: string) => {
+  it("names attacks, designs, counts and workloads that there are", async () => {
+    const wrong = async (text: string) => {
       const result = parse(text)
       if (Result.isFailure(result)) throw result.failure
-      return Effect.runSync(problemsOf(files, result.success)).map((p) => explain(p).line)
+      return (await Effect.runPromise(problemsOf(files, result.success))).map((p) => explain(p).line)
     }
     const claims = (text: string) => wrong(text.replace(/ {2}withstands[^]*? {2}counts/, "  counts"))
-    expect(claims(GOOD)).toEqual([])
-    expect(claims(GOOD.replace("cr3-loads", "cr4-loads"))).toEqual([
+    expect(await claims(GOOD)).toEqual([])
+    expect(await wrong(GOOD.replace("a-b", "write-switcher").replace("c-d: all", "read-direct-map: all"))).toEqual([
+      "/x/mine.yaml:18: expects.killed.0: there is no attack e on x86_64",
+    ])
+    expect(await claims(GOOD.replace("cr3-loads", "cr4-loads"))).toEqual([
       "/x/mine.yaml:17: expects.counts.0.count: designs bench has no count cr4-loads",
     ])
-    expect(claims(GOOD.replace("workload: mixed", "workload: quake"))).toEqual([
+    expect(await claims(GOOD.replace("workload: mixed", "workload: quake"))).toEqual([
       "/x/mine.yaml:17: expects.counts.0.workload: there is no workload quake",
     ])
-    expect(claims(GOOD.replace("lower-than: proposal", "lower-than: vista"))).toEqual([
+    expect(await claims(GOOD.replace("lower-than: proposal", "lower-than: vista"))).toEqual([
       "/x/mine.yaml:17: expects.counts.0.lower-than: there is no design vista",
     ])
   })

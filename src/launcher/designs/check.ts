@@ -15,9 +15,6 @@ export const brokenRules = ({ file, choices, where }: DesignFile): ReadonlyArray
       new BadConfig({ file, where: where([]), problem: `breaks the rule ${rule.name}: ${reason} (${rule.text})` }),
   )
 
-/** The names of all attacks (src/launcher/attack). Loaded when asked for: attacks come with their guests. */
-const attackNames: Effect.Effect<ReadonlySet<string> | undefined> = Effect.sync(() => undefined)
-
 /** Everything that is wrong. */
 export const problemsOf = (
   files: Files["Service"],
@@ -25,16 +22,18 @@ export const problemsOf = (
 ): Effect.Effect<ReadonlyArray<BadConfig>, MissingFile> =>
   Effect.gen(function* () {
     const { file, where, expects } = design
+    const { arch } = design.choices
     const problems = [...brokenRules(design)]
     const add = (path: ReadonlyArray<PropertyKey>, problem: string) =>
       problems.push(new BadConfig({ file, where: where(["expects", ...path]), problem }))
 
-    const attacks = yield* attackNames
+    // Loaded when asked for: a run has no need of it.
+    const { ATTACKS } = yield* Effect.promise(() => import("../attack/registry.ts"))
     const lists = { withstands: expects.withstands, breached: Object.keys(expects.breached), killed: expects.killed }
     for (const [list, names] of Object.entries(lists))
       for (const [i, name] of names.entries())
-        if (attacks !== undefined && !attacks.has(name))
-          add([list, list === "breached" ? name : i], `there is no attack ${name}`)
+        if (!ATTACKS.some((attack) => attack.name === name && attack.arch === arch))
+          add([list, list === "breached" ? name : i], `there is no attack ${name} on ${arch}`)
 
     const designs = yield* designNames(files)
     for (const [i, { count, workload, relation, than }] of expects.counts.entries()) {
