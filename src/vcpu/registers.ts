@@ -44,6 +44,11 @@ export class GuestRegisters {
     this.ram.write64(this.descriptor + D.cr3.offset, pa, 0)
   }
 
+  /** The next entry loads CR3 even if it is the same. */
+  askFlush(): void {
+    this.ram.write32(this.page + F.flush.offset, 1)
+  }
+
   setFsBase(lo: number, hi: number): void {
     this.ram.write64(this.descriptor + D.fsBase.offset, lo, hi)
   }

@@ -1,11 +1,14 @@
 import type { Choices } from "../../design/dimensions.ts"
+import type { HostKernel } from "../../host/kernel.ts"
 import type { HostX86_64, VcpuPages } from "../../host/x86_64/host.ts"
 import type { SharedHeap } from "../../machine/shared.ts"
-import { createShadowMmu, type ShadowMmu } from "../../mmu4/index.ts"
+import type { ShadowMmu } from "../../mmu4/index.ts"
 import { LGUEST_SHARED } from "../../paravirt_ops/lguest64.ts"
 import { GuestIdt } from "./idt.ts"
+import { createMmu } from "./mmus.ts"
 import { type Selectors, selectorsOf } from "./selectors.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
+import { type World, worldOf } from "./world.ts"
 
 /*
  * H:100 What the Host knows of a Guest is not much: a range of memory, the handlers that it has named, the shadows of
@@ -41,11 +44,13 @@ export class Guest64 {
   readonly number: number
   readonly design: Choices
   readonly selectors: Selectors
+  readonly world: World
   readonly idt: GuestIdt
   readonly shadow: ShadowMmu
   /** All that there may be, up or not. */
   readonly vcpus: VirtualCpu64[] = []
   private readonly host: HostX86_64
+  private readonly kernel: HostKernel
   private readonly startNs: number
 
   constructor(host: HostX86_64, heap: SharedHeap, config: Guest64Config, pages: ReadonlyArray<VcpuPages>) {
@@ -59,27 +64,25 @@ export class Guest64 {
     this.startNs = config.startMs * 1e6
     const { kernel } = host
     const { ram, frames } = kernel
-    // One call empties all processors of the guest, whichever virtual CPU they run. Who flushes for himself is out already.
-    const everybody = {
-      flushAll: (own?: boolean) => {
-        if (own !== true) kernel.shootDown(this.number)
-      },
-      flushPage: () => undefined,
-    }
-    const nobody = { flushAll: () => undefined, flushPage: () => undefined }
+    this.kernel = kernel
+    this.world = worldOf(config.design.host)
     const first = config.base / 4096
-    this.shadow = createShadowMmu({
+    this.shadow = createMmu(config.design.mmu, {
       heap,
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => (gfn < config.bytes / 4096 ? first + gfn : -1) },
       allocator: { alloc: () => frames.alloc(), free: (hfn) => frames.release(hfn) },
-      // Every entry to a guest loads CR3, and no shadow entry is global: who is out of the guest has nothing stale.
-      flushers: pages.map((_, vcpu) => (vcpu === 0 ? everybody : nobody)),
+      flushers: this.world.flushers(this, pages.length),
       host: host.hostEntries(pages, config.design),
       limit: config.shadowLimit,
       views: config.design.spaces === "separate" ? 2 : 1,
       supervisor: config.design.ring === 1,
     })
+  }
+
+  /** Gets every processor out of the guest: its shadows allow less than before. */
+  shootDown(): void {
+    this.kernel.shootDown(this.number)
   }
 
   /** Writes the wall clock to a shared page. */

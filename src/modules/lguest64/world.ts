@@ -1,0 +1,70 @@
+import type { Choices } from "../../design/dimensions.ts"
+import type { TlbFlusher } from "../../mmu4/interface.ts"
+import type { Guest64 } from "./guest.ts"
+import type { VirtualCpu64 } from "./virtualCpu.ts"
+
+/*
+ * H:115 What a guest may do no more must leave the TLBs. Where each way in loads CR3 (the Host is not mapped, so it has
+ * to) that comes for nothing: whoever is out of the Guest has forgotten it. Where the Host stays mapped and CR3 with it,
+ * somebody has to say so.
+ */
+export interface World {
+  /** For each virtual CPU of the guest what its MMU calls when rights have been taken away. */
+  flushers(guest: Guest64, vcpus: number): ReadonlyArray<TlbFlusher>
+  /** The virtual CPU is about to enter its guest; the host knows already (enterGuest). */
+  entering(v: VirtualCpu64): void
+  /** Whether it may go back in as it is, after an interrupt that the host has handled without leaving it. */
+  mayResume(v: VirtualCpu64): boolean
+}
+
+const nothing = () => undefined
+const nobody: TlbFlusher = { flushAll: nothing, flushPage: nothing }
+
+/** One call empties all processors of the guest, whichever virtual CPU they run. Who flushes for himself is out already. */
+const forEverybody = (guest: Guest64, vcpus: number, before: () => void): ReadonlyArray<TlbFlusher> => {
+  const everybody: TlbFlusher = {
+    flushAll: (own) => {
+      if (own === true) return
+      before()
+      guest.shootDown()
+    },
+    flushPage: nothing,
+  }
+  return Array.from({ length: vcpus }, (_, vcpu) => (vcpu === 0 ? everybody : nobody))
+}
+
+/** Every entry loads CR3, and no shadow entry is global: who is out of the guest has nothing stale. */
+const switched: World = {
+  flushers: (guest, vcpus) => forEverybody(guest, vcpus, nothing),
+  entering: nothing,
+  mayResume: () => false,
+}
+
+/**
+ * CR3 is loaded when it changes. So each virtual CPU is told first, and then got out: one that is about to enter has said so
+ * before it looks (enterGuest, then the word), so either it sees the word or it is seen.
+ */
+const mapped: World = {
+  flushers: (guest, vcpus) =>
+    forEverybody(guest, vcpus, () => {
+      for (const { words } of guest.vcpus) words.askFlush()
+    }),
+  entering: (v) => {
+    if (v.words.takeFlush()) v.registers.askFlush()
+  },
+  mayResume: (v) => {
+    const { kernel } = v.host
+    if (v.pending !== undefined || kernel.pauses.asked || v.words.pendingInterrupts !== 0) return false
+    kernel.enterGuest(v.guest.number)
+    return !v.words.flushAsked
+  },
+}
+
+const WORLDS: Record<Choices["host"], World> = {
+  everything: mapped,
+  switcher: switched,
+  "switcher-behind-limits": switched,
+  "everything-behind-limits": mapped,
+}
+
+export const worldOf = (choice: Choices["host"]): World => WORLDS[choice]
