@@ -11,7 +11,7 @@ import type { HostEntry, TableFormat } from "./shadow/index.ts"
 import { symbols as switcher } from "./switcher_32.gen.ts"
 
 /*
- * S:195 What of the Host is mapped while a Guest runs, then, and what keeps the Guest off it? The argument of 2007 had four
+ * S:185 What of the Host is mapped while a Guest runs, and what keeps the Guest off it? The argument of 2007 had four
  * answers for i386. lguest's: the Switcher's pages, behind segment limits. Rusty's afterthought: the same pages without
  * limits, read-only where it matters. Those of Xen and plex86: all of the Host, behind limits. And what Steven proposed for
  * x86_64, all of it with nothing in between, which at ring 1 is an open door; it runs all the same, so that one can

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest"
 import type { Pending } from "../../src/host/devLguest.ts"
-import { SWITCHER_TEXT_PAGES } from "../../src/i386/layout.ts"
+import { type Choices, LGUEST } from "../../src/design/dimensions.ts"
+import { MAPPED_SWITCHER_ADDR, SWITCHER_TEXT_PAGES } from "../../src/i386/layout.ts"
 import { ATT_NMI } from "../../src/machine/core/state.ts"
 import { SWITCHER_ADDR } from "../../src/paravirt_ops/lguest.ts"
+import { lguestBut } from "./choices.ts"
 import { symbols } from "./guest.gen.ts"
 import { TestGuest } from "./guests.ts"
 
@@ -68,9 +70,10 @@ describe("an event at each instruction of a round trip between two worlds", () =
     throw new Error("the process does not come back")
   }
 
-  const rounds = (name: string, pae: boolean, strike: (guest: TestGuest) => void) =>
-    it(`${name}, ${pae ? "PAE" : "two levels"}`, () => {
-      const guest = new TestGuest("doors", { pae })
+  const rounds = (name: string, pae: boolean, strike: (guest: TestGuest) => void, design: Choices = LGUEST) =>
+    it(`${name}, ${pae ? "PAE" : "two levels"}, host: ${design.host}, events: ${design.events}`, () => {
+      const guest = new TestGuest("doors", { pae, design })
+      const text = design.host.startsWith("everything") ? MAPPED_SWITCHER_ADDR : SWITCHER_ADDR
       const { kernel } = guest.hosted
       const { processor } = kernel
       guest.run(kernel.now + 20_000)
@@ -83,7 +86,7 @@ describe("an event at each instruction of a round trip between two worlds", () =
       let length = 0
       do {
         const rip = Number(processor.rip)
-        if (rip >= SWITCHER_ADDR && rip < SWITCHER_ADDR + SWITCHER_TEXT_PAGES * 4096) inSwitcher.add(rip)
+        if (rip >= text && rip < text + SWITCHER_TEXT_PAGES * 4096) inSwitcher.add(rip)
         guest.run(kernel.now + 1)
         length++
       } while (!atStart(guest))
@@ -106,11 +109,16 @@ describe("an event at each instruction of a round trip between two worlds", () =
   const nmi = (guest: TestGuest) => guest.hosted.kernel.processor.attend(ATT_NMI)
   rounds("an NMI", false, nmi)
   rounds("an NMI", true, nmi)
-  rounds("an interrupt of the host's", false, (guest) => guest.hosted.kernel.cpu.clock.kick())
-  rounds("an NMI, and an interrupt for the guest", false, (guest) => {
+  const interrupt = (guest: TestGuest) => guest.hosted.kernel.cpu.clock.kick()
+  rounds("an interrupt of the host's", false, interrupt)
+  const both = (guest: TestGuest) => {
     guest.hosted.device.irq(0)
     nmi(guest)
-  })
+  }
+  rounds("an NMI, and an interrupt for the guest", false, both)
+  rounds("an NMI, and an interrupt for the guest", false, both, lguestBut({ host: "switcher" }))
+  rounds("an NMI", false, nmi, lguestBut({ host: "everything-behind-limits" }))
+  rounds("an interrupt of the host's", true, interrupt, lguestBut({ host: "everything", events: "through-host" }))
 })
 
 describe("an NMI at each instruction of the host's own process", () => {

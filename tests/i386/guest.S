@@ -559,6 +559,309 @@ doors_breakpoint:
         incl    %eax
         iret
 
+/* ------------------------------------------------------------------------------------------- other designs than lguest's */
+/*
+ * Without segment limits: all that a ring-1 kernel can do to the Switcher's pages. Reading is possible; the text and the
+ * second page cannot be written; the registers' page can, and is filled with rubbish before each way into the host.
+ */
+#define SWITCHER_TEXT   0xffc00000
+#define REGS_PAGE       0xffc02000
+#define STATE_PAGE      0xffc03000
+        .macro  RUBBISH
+        pushal
+        movl    $0xdeadbee1, %eax
+        movl    $REGS_PAGE, %edi
+        movl    $1024, %ecx
+        cld
+        rep stosl
+        popal
+        .endm
+        .globl  over_pages
+over_pages:
+        BOOT
+        SET_GATE 13, skip, INTERRUPT_GATE
+        SET_GATE 14, skip, INTERRUPT_GATE
+        SET_GATE 6, over_trap, INTERRUPT_GATE
+        SET_GATE 3, over_trap, TRAP_GATE | DPL3
+        SET_GATE 32, tick, INTERRUPT_GATE
+        movl    $LGUEST_KERNEL_DS, %eax
+        lsl     %ax, %eax
+        movl    %eax, results + 12
+        movl    SWITCHER_TEXT, %eax
+        movl    %eax, results + 16
+        movl    STATE_PAGE, %eax        /* the host's CR3 */
+        movl    %eax, results + 20
+        TRY     1, movl %eax, SWITCHER_TEXT
+        TRY     2, movl %eax, SWITCHER_TEXT + 0x1000
+        TRY     3, movl %eax, STATE_PAGE
+        TRY     4, movl %eax, STATE_PAGE + 4
+        TRY     5, movl %eax, STATE_PAGE + 0x40
+        TRY     6, movl %eax, STATE_PAGE + 0x100
+        TRY     7, movl %eax, STATE_PAGE + 0x900
+        TRY     8, lock incl STATE_PAGE + 0x9fc
+        TRY     9, movl %eax, STATE_PAGE + 0xffc
+        TRY     10, movl 0xff000000, %eax
+        TRY     11, movl 0xffc04000, %eax
+        TRY     12, movl 0xfffffffc, %eax
+        movl    results, %eax
+        movl    %eax, results + 24
+        movl    $0, results
+
+        /* By a hypercall: every register comes back but %eax. */
+        movl    $0x01010101, %edi
+        movl    $0x02020202, %ebp
+        RUBBISH
+        HCALL   LHCALL_TS, $0, $0x03030303, $0x04040404
+        testl   %eax, %eax
+        jnz     bad
+        cmpl    $0x03030303, %ecx
+        jne     bad
+        cmpl    $0x04040404, %edx
+        jne     bad
+        cmpl    $0x01010101, %edi
+        jne     bad
+        cmpl    $0x02020202, %ebp
+        jne     bad
+        /* By a trap that is reflected, by one that goes straight. */
+        RUBBISH
+        ud2
+        RUBBISH
+        int3
+        cmpl    $0x01010101, %edi
+        jne     bad
+        cmpl    $2, results + 28
+        jne     bad
+        /* By interrupts of the host's, which come when they like, and a virtual one. */
+        movl    $0, lguest_data + LGUEST_DATA_BLOCKED_INTERRUPTS
+        movl    $0x200, lguest_data + LGUEST_DATA_IRQ_ENABLED
+        HCALL   LHCALL_SET_CLOCKEVENT, $12000000
+        movl    $0x04040404, %edx
+1:      RUBBISH
+        cmpl    $0x04040404, %edx
+        jne     bad
+        cmpl    $1, results
+        jne     1b
+        POWER_OFF 21
+over_trap:
+        RUBBISH
+        incl    results + 28
+        /* UD2 has two bytes to be passed over, INT3 none. */
+        cmpl    $2, results + 28
+        je      1f
+        addl    $2, (%esp)
+1:      RUBBISH
+        jmp     return
+
+/* The test names an address of the host's (results + 32) and a word for it (results + 36): read it, then write it. */
+        .globl  touch_host
+touch_host:
+        BOOT
+        SET_GATE 13, touch_fault, INTERRUPT_GATE
+        SET_GATE 14, touch_fault, INTERRUPT_GATE
+        movl    results + 32, %esi
+        movl    results + 36, %ecx
+        movl    $1f, %edi
+        movl    (%esi), %eax
+        movl    %eax, results
+1:      movl    $2f, %edi
+        movl    %ecx, (%esi)
+2:      POWER_OFF 22
+touch_fault:
+        addl    $4, %esp
+        incl    results + 4
+        movl    %edi, (%esp)
+        jmp     return
+
+/*
+ * Ring 0 in two stores, where the second page can be written: a gate of the processor's IDT that leads to our code with the
+ * Switcher's selector.
+ */
+        .globl  take_ring0
+take_ring0:
+        BOOT
+        movl    $0, results             /* no page fault at ring 0, please */
+        SET_GATE 13, touch_fault, INTERRUPT_GATE
+        SET_GATE 14, touch_fault, INTERRUPT_GATE
+        movl    $ring0, %eax
+        movl    %eax, %edx
+        andl    $0xffff, %eax
+        orl     $(LGUEST_CS_SELECTOR << 16), %eax
+        andl    $0xffff0000, %edx
+        orl     $(INTERRUPT_GATE | DPL3), %edx
+        movl    $1f, %edi
+        movl    %eax, STATE_PAGE + 0x100 + 30 * 8
+1:      movl    $2f, %edi
+        movl    %edx, STATE_PAGE + 0x100 + 30 * 8 + 4
+2:      movl    $3f, %edi
+        int     $30
+3:      POWER_OFF 23
+ring0:  movl    %cs, %eax
+        movl    %eax, %ss:results
+        movl    %cr3, %eax
+        movl    %eax, %ss:results + 8
+        iret
+
+/* A segment of thread-local storage that covers everything, in a design in which there must be no such thing. */
+        .globl  wide_tls
+wide_tls:
+        BOOT
+        SET_GATE 13, skip, INTERRUPT_GATE
+        SET_GATE 14, skip, INTERRUPT_GATE
+        movl    $0x1000ffff, results + 64       /* base 0xc0001000 */
+        movl    $0xc0cff200, results + 68
+        movl    $0x0000ffff, results + 72       /* base 0 */
+        movl    $0x00cff200, results + 76
+        HCALL   LHCALL_LOAD_TLS, $(RESULTS_PA + 64)
+        movl    $0x3b, %eax
+        lsl     %ax, %ecx
+        movl    %ecx, results + 12
+        movl    %eax, %fs
+        TRY     1, movl %fs:0xff000000, %eax
+        TRY     2, movl %eax, %fs:0xffc03100
+        movl    $0x33, %eax
+        movl    %eax, %fs
+        TRY     3, movl %fs:-4, %eax
+        TRY     4, movl %fs:0x3f000000, %eax    /* 0xff001000 */
+        movl    %fs:0x1ffc, %eax                /* 0xc0002ffc: within */
+        POWER_OFF 24
+
+/* ---- The call page ---- */
+#define CALLED(function) LGUEST_CALL_PAGE + LGUEST_CALL_##function * LGUEST_CALL_STRIDE
+        .globl  call_page
+call_page:
+        BOOT
+        SET_GATE 13, skip, INTERRUPT_GATE
+        SET_GATE 14, skip, INTERRUPT_GATE
+        movl    $LHCALL_LOAD_GDT_ENTRY, %eax
+        movl    $21, %ebx
+        movl    $0x0000ffff, %ecx
+        movl    $0x00cf9200, %edx
+        movl    $1f, %edi
+        call    CALLED(HYPERCALL)
+        jmp     2f
+1:      POWER_OFF 98
+2:
+        movl    %eax, results + 12
+        movl    $(21 * 8 + 1), %eax
+        movl    %eax, %fs               /* faults if the call did not go through */
+        TRY     1, movb $0x90, LGUEST_CALL_PAGE
+        TRY     2, movl %eax, LGUEST_CALL_PAGE + 0x2000
+        TRY     3, movl 0xff800000, %eax
+        movl    lguest_data + LGUEST_DATA_RESERVE_MEM, %eax
+        movl    %eax, results + 16
+        /* A process may not call it. */
+        SET_GATE 14, called_by_process, INTERRUPT_GATE
+        TO_USER calling_process
+called_by_process:
+        movl    lguest_data + LGUEST_DATA_CR2, %eax
+        movl    %eax, results + 20
+        POWER_OFF 25
+
+/* The interrupt flag, by the ROM or by hypercalls (`rom_clock`, `asked_clock`): what `clock` does with its word. */
+        .macro  FLAG_CLOCK name, status
+        .globl  \name\()_clock
+\name\()_clock:
+        BOOT
+        SET_GATE 32, \name\()_tick, INTERRUPT_GATE
+        movl    $0, lguest_data + LGUEST_DATA_BLOCKED_INTERRUPTS
+        call    \name\()_on
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+1:      cmpl    $1, results
+        jne     1b
+        call    \name\()_off
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+        movl    $2000, %ecx
+2:      loop    2b
+        cmpl    $1, results
+        jne     bad
+        call    \name\()_flags
+        movl    %eax, results + 4
+        movl    $0x05050505, %ebx
+        call    \name\()_on           /* fetches it */
+        cmpl    $2, results
+        jne     bad
+        cmpl    $0x05050505, %ebx
+        jne     bad
+        call    \name\()_flags
+        movl    %eax, results + 8
+        call    \name\()_off
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+        movl    $2000, %ecx
+3:      loop    3b
+        /* IRET to here with the flag set: the interrupt that waits is not lost, and the frame is where it was. */
+        movl    %esp, %esi
+        pushl   $0x202
+        pushl   $LGUEST_KERNEL_CS
+        pushl   $4f
+        jmp     \name\()_iret
+4:      cmpl    %esp, %esi
+        jne     bad
+        call    \name\()_flags
+        movl    %eax, results + 12
+        movl    $2000, %ecx
+5:      loop    5b
+        call    \name\()_on
+        cmpl    $3, results
+        jne     bad
+        HCALL   LHCALL_SET_CLOCKEVENT, $1000
+        call    \name\()_off
+        HCALL   LHCALL_HALT             /* turns them on */
+        cmpl    $4, results
+        jne     bad
+        POWER_OFF \status
+\name\()_tick:
+        incl    results
+        pushl   %eax
+        movl    12(%esp), %eax
+        movl    %eax, results + 16
+        call    \name\()_flags        /* off, by the gate */
+        movl    %eax, results + 20
+        popl    %eax
+        jmp     \name\()_iret
+        .endm
+rom_on: jmp     CALLED(IRQ_ENABLE)
+rom_off:
+        jmp     CALLED(IRQ_DISABLE)
+rom_flags:
+        jmp     CALLED(SAVE_FLAGS)
+rom_iret:
+        jmp     CALLED(IRET)
+        FLAG_CLOCK rom, 26
+asked_on:
+        movl    $LHCALL_IRQ_ENABLE, %eax
+        int     $LGUEST_TRAP_ENTRY
+        ret
+asked_off:
+        movl    $LHCALL_IRQ_DISABLE, %eax
+        int     $LGUEST_TRAP_ENTRY
+        ret
+asked_flags:
+        movl    $LHCALL_IRQ_FLAGS, %eax
+        int     $LGUEST_TRAP_ENTRY
+        ret
+asked_iret:
+        pushl   %ebx
+        pushl   %eax
+        movl    %esp, %ebx
+        movl    $LHCALL_IRET, %eax
+        int     $LGUEST_TRAP_ENTRY
+        ud2
+        FLAG_CLOCK asked, 27
+
+/* Hypercall IRET with whatever frame the test has put at results + 64. */
+        .globl  iret_anywhere
+iret_anywhere:
+        BOOT
+        SET_GATE 14, odd_end, INTERRUPT_GATE
+        SET_GATE 13, odd_end, INTERRUPT_GATE
+        SET_GATE 6, odd_end, INTERRUPT_GATE
+        SET_GATE 1, odd_end, INTERRUPT_GATE
+        HCALL   LHCALL_IRET, $(results + 64)
+        ud2
+        .globl  iret_target
+iret_target:
+        POWER_OFF 28
+
         .balign 4
 message:
         .asciz  "done"
@@ -586,6 +889,11 @@ nested_process:
         pushl   $0x4002
         popfl
         iret
+        ud2
+calling_process:
+        movl    $LHCALL_HALT, %eax
+        movl    $(LGUEST_CALL_PAGE), %ecx
+        call    *%ecx
         ud2
 doors_process:
         movl    $LGUEST_USER_DS, %eax

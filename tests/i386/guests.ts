@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs"
+import type { Choices } from "../../src/design/dimensions.ts"
 import { EventLog, type LogCategory } from "../../src/host/eventLog.ts"
 import type { LguestDevice, Pending } from "../../src/host/devLguest.ts"
 import type { Hosted } from "../../src/modules/hosted.ts"
@@ -16,11 +17,17 @@ export const GUEST_BYTES = 0x40_0000
 /** Enough for anything here, and an end for what should not go on. */
 const LIMIT = 50_000_000
 
+export interface GuestOptions {
+  readonly pae?: boolean
+  readonly log?: ReadonlyArray<LogCategory>
+  readonly design?: Choices
+}
+
 export class TestGuest {
   readonly hosted: Hosted
   readonly lines: Array<string> = []
 
-  constructor(entry: keyof typeof symbols, options: { pae?: boolean; log?: ReadonlyArray<LogCategory> } = {}) {
+  constructor(entry: keyof typeof symbols, options: GuestOptions = {}) {
     const log = new EventLog(new Set(options.log ?? []), (line) => this.lines.push(line))
     this.hosted = bootLguest({
       core,
@@ -28,6 +35,7 @@ export class TestGuest {
       startMs: 1_000_000_000_000,
       log,
       pae: options.pae ?? false,
+      design: options.design,
     })
     this.hosted.machine.ram.copyIn(this.hosted.guestBase + LOAD, image)
     this.write(BOOT_PARAMS, options.pae === true ? 1 : 0)
@@ -48,7 +56,10 @@ export class TestGuest {
   }
 
   /** Closes the guest and gives two new ones half of its memory each, on the same host. */
-  divide(entries: ReadonlyArray<keyof typeof symbols>): ReadonlyArray<LguestDevice> {
+  divide(
+    entries: ReadonlyArray<keyof typeof symbols>,
+    designs: ReadonlyArray<Choices> = [],
+  ): ReadonlyArray<LguestDevice> {
     const { hosted } = this
     const bytes = GUEST_BYTES / 2
     hosted.device.close()
@@ -56,7 +67,7 @@ export class TestGuest {
       const base = hosted.guestBase + i * bytes
       hosted.machine.ram.fill(base, bytes, 0)
       hosted.machine.ram.copyIn(base + LOAD, image)
-      const device = hosted.open(base, bytes)
+      const device = hosted.open(base, bytes, undefined, designs[i])
       device.initialize({ entry: LOAD + symbols[entry], bootParams: BOOT_PARAMS })
       return device
     })

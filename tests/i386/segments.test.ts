@@ -12,7 +12,7 @@ import {
   descriptorLimit,
   descriptorLo,
 } from "../../src/i386/descriptors.ts"
-import { GuestGdt, isHostsEntry, sanitize } from "../../src/i386/segments.ts"
+import { endingBelow, GuestGdt, isHostsEntry, noFence, sanitize } from "../../src/i386/segments.ts"
 import { GDT_ENTRIES, GUEST_KERNEL_DS, SWITCHER_ADDR } from "../../src/paravirt_ops/lguest.ts"
 
 const FREE = 20
@@ -103,6 +103,44 @@ describe("a guest's descriptors", () => {
       }),
       { numRuns: 5000 },
     )
+  })
+
+  const word = fc.integer({ min: 0, max: 0xffffffff })
+
+  it("never reach the host's direct map where that is mapped, thread-local storage no more than the others", () => {
+    const END = 0xff00_0000
+    const fence = endingBelow(END, false)
+    fc.assert(
+      fc.property(fc.nat({ max: GDT_ENTRIES - 1 }), word, word, (index, lo, hi) => {
+        const [l, h] = sanitize(index, lo, hi, fence)
+        if ((h & DESC_PRESENT) === 0) return
+        expect(descriptorDpl(h)).toBeGreaterThan(0)
+        expect(descriptorBase(l, h) + descriptorLimit(l, h)).toBeLessThan(END)
+        expect(descriptorLimit(l, h)).toBeLessThanOrEqual(descriptorLimit(lo, hi))
+      }),
+      { numRuns: 3000 },
+    )
+    const tls = descriptor(0xb7f0_1080, 0xfffff, DATA | BIG | PAGES | dpl(3))
+    const [lo, hi] = sanitize(TLS, ...tls, fence)
+    expect(descriptorLimit(lo, hi)).toBe(Math.floor((END - 0xb7f0_1080) / 4096) * 4096 - 1)
+  })
+
+  it("keep base, limit and direction where there is no fence, and give ring 0 or a system descriptor to nobody", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: GDT_ENTRIES - 1 }), word, word, (index, lo, hi) => {
+        const [l, h] = sanitize(index, lo, hi, noFence)
+        const usable = (hi & DESC_PRESENT) !== 0 && (hi & DESC_S) !== 0 && !isHostsEntry(index)
+        expect((h & DESC_PRESENT) !== 0).toBe(usable)
+        if (!usable) return
+        expect(descriptorDpl(h)).toBe(Math.max(1, descriptorDpl(hi)))
+        const dplAndAccessed = dpl(3) | DESC_ACCESSED
+        expect([l, (h | dplAndAccessed) >>> 0]).toEqual([lo, (hi | dplAndAccessed) >>> 0])
+        expect(h & DESC_ACCESSED).not.toBe(0)
+      }),
+      { numRuns: 3000 },
+    )
+    const gdt = new GuestGdt(noFence)
+    expect(descriptorLimit(gdt.lo[GUEST_KERNEL_DS >>> 3]!, gdt.hi[GUEST_KERNEL_DS >>> 3]!)).toBe(0xffff_ffff)
   })
 
   it("begin with the kernel's two", () => {

@@ -1,7 +1,16 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { FIXED, GUEST_FAULT, KILL, MMIO, pae, ROOTS, type TableFormat, twoLevel } from "../../src/i386/shadow/index.ts"
-import { type Access, architecturalWalk, GUEST_BASE, GUEST_FRAMES, WINDOW, World } from "./shadowWorld.ts"
+import {
+  type Access,
+  architecturalWalk,
+  GUEST_BASE,
+  GUEST_FRAMES,
+  type MmuName,
+  MMUS,
+  WINDOW,
+  World,
+} from "./shadowWorld.ts"
 
 /*
  * The guest of these tests has four directories (pages 1..4, or with PAE top tables there and middle tables in pages
@@ -25,8 +34,8 @@ const tableOf = (slot: number, choice: number, kernel: boolean): number =>
 
 class Guest extends World {
   pgd = 0
-  constructor(format: TableFormat, limit = 64) {
-    super(format, limit)
+  constructor(format: TableFormat, limit = 64, mmu: MmuName = "throw-away") {
+    super(format, limit, 200, mmu)
     if (format === pae)
       for (const [n, pgd] of PGDS.entries()) for (let i = 0; i < 4; i++) this.setEntry(pgd, i, this.middle(n, i) | 1)
     this.shadow.setKernelAddress(KERNEL)
@@ -197,16 +206,20 @@ const perform = (guest: Guest, s: Step): void => {
   }
 }
 
-describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
+const both = (Object.keys(MMUS) as Array<MmuName>).flatMap((mmu) =>
+  [twoLevel, pae].map((format) => ({ mmu, format, name: format.name })),
+)
+
+describe.each(both)("$mmu shadow of $name tables", ({ mmu, format }) => {
   it("sees what the architecture promises, whatever the guest announces", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 20, maxLength: 200 }), (steps) => {
-        const guest = new Guest(format)
+        const guest = new Guest(format, 64, mmu)
         guest.populate()
         expect(guest.load(0)).toBe(FIXED)
         for (const s of steps) perform(guest, s)
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
@@ -224,7 +237,7 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
         fc.array(fc.integer({ min: 0, max: 0xffffffff }), { minLength: 1, maxLength: 12 }),
         (words, accesses, pgds) => {
           const limit = 16
-          const guest = new World(format, limit)
+          const guest = new World(format, limit, 200, mmu)
           for (const [at, value] of words) guest.guestWrite(at * 4, value)
           // Small addresses make hits likely, wild ones make them hostile.
           for (const [i, pgd] of pgds.entries()) {
@@ -244,12 +257,12 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
           expect(guest.frames.taken.size).toBe(0)
         },
       ),
-      { numRuns: 100 },
+      { numRuns: 50 },
     )
   })
 
   it("starts with the linear view, which the first NEW_PGTABLE ends", () => {
-    const guest = new Guest(format)
+    const guest = new Guest(format, 64, mmu)
     const at = (gva: number, write = false, user = false) => guest.actual({ gva, write, user })
     expect(at(page(9) + 4, true)).toEqual({ frame: 9 })
     expect(at(page(63))).toEqual({ frame: 63 })
@@ -263,7 +276,7 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
   })
 
   it("gives the guest nothing in the Switcher's range, whatever its tables say", () => {
-    const guest = new Guest(format)
+    const guest = new Guest(format, 64, mmu)
     guest.load(0)
     if (format === twoLevel) guest.setEntry(PGDS[0]!, 1023, page(FIRST_TABLE) | FLAGS)
     else guest.setEntry(page(31), 510, page(FIRST_TABLE) | FLAGS)
@@ -277,7 +290,7 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
   })
 
   it("splits large pages", () => {
-    const guest = new Guest(format)
+    const guest = new Guest(format, 64, mmu)
     const { table, index } = guest.directoryEntry(0, 0)
     guest.setEntry(table, index, 0x80 | 7)
     guest.load(0)
@@ -294,7 +307,7 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
   })
 
   it("kills for frames that the guest does not have and for reserved bits", () => {
-    const guest = new Guest(format)
+    const guest = new Guest(format, 64, mmu)
     guest.load(0)
     const { table, index } = guest.directoryEntry(0, 0)
     const access = { gva: 0x3000, write: false, user: false }
@@ -318,6 +331,52 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
     }
   })
 
+  it("says when something has vanished that a TLB may remember, for who does not load CR3 each time", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
+        const guest = new Guest(format, 64, mmu)
+        guest.populate()
+        guest.load(0)
+        /** What a TLB would hold: pages, and the words of the shadow's entries for them. */
+        const tlb = new Map<number, number>()
+        let root = -1
+        for (const s of steps) {
+          perform(guest, s)
+          if (guest.shadow.takeStale() || guest.shadow.root() !== root) tlb.clear()
+          root = guest.shadow.root()
+          for (const [gva, frame] of tlb) expect(guest.shadowFrame(gva)).toBe(frame)
+          if (s.kind !== "access") continue
+          const gva = slots(format)[s.slot]! + page(s.page)
+          const frame = guest.shadowFrame(gva)
+          if (frame !== undefined) tlb.set(gva, frame)
+        }
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it("goes on with less when memory is out, and kills when there is none", () => {
+    const scarce = new Guest(format, 16, mmu)
+    const span = spanOf(format)
+    scarce.load(0)
+    for (let i = 0; i < 40; i++) {
+      const gva = i * span
+      const n = { table: format === pae ? page(7 + (gva >>> 30)) : PGDS[0]!, index: format === pae ? i : i }
+      scarce.setEntry(n.table, n.index, page(FIRST_TABLE) | FLAGS)
+      scarce.setEntry(page(FIRST_TABLE), 0, page(FIRST_DATA) | FLAGS)
+      expect(scarce.actual({ gva, write: false, user: false })).toEqual({ frame: FIRST_DATA })
+      expect(scarce.shadow.counts.tables).toBeLessThanOrEqual(16)
+    }
+    expect(scarce.shadow.counts.exhausted).toBe(2)
+    const none = new World(format, 16, format.rootFrames, mmu)
+    expect(none.actual({ gva: 0, write: false, user: false })).toEqual({ bad: true, outcome: KILL })
+    expect(none.shadow.reason).toContain("no memory left")
+    for (const frames of [0, format.rootFrames - 1])
+      expect(() => new World(format, 16, frames, mmu)).toThrow(RangeError)
+  })
+})
+
+describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
   it("keeps the shadows of four directories, and throws one away for a fifth", () => {
     const guest = new Guest(format)
     for (let n = 0; n < PGDS.length; n++) {
@@ -357,24 +416,5 @@ describe.each([twoLevel, pae])("shadow of $name tables", (format) => {
     expect(guest.shadow.takeDisturbed()).toBe(true)
     guest.shadow.flush(true)
     expect(guest.shadow.takeDisturbed()).toBe(false)
-  })
-
-  it("goes on with less when memory is out, and kills when there is none", () => {
-    const scarce = new Guest(format, 16)
-    const span = spanOf(format)
-    scarce.load(0)
-    for (let i = 0; i < 40; i++) {
-      const gva = i * span
-      const n = { table: format === pae ? page(7 + (gva >>> 30)) : PGDS[0]!, index: format === pae ? i : i }
-      scarce.setEntry(n.table, n.index, page(FIRST_TABLE) | FLAGS)
-      scarce.setEntry(page(FIRST_TABLE), 0, page(FIRST_DATA) | FLAGS)
-      expect(scarce.actual({ gva, write: false, user: false })).toEqual({ frame: FIRST_DATA })
-      expect(scarce.shadow.counts.tables).toBeLessThanOrEqual(16)
-    }
-    expect(scarce.shadow.counts.exhausted).toBe(2)
-    const none = new World(format, 16, format.rootFrames)
-    expect(none.actual({ gva: 0, write: false, user: false })).toEqual({ bad: true, outcome: KILL })
-    expect(none.shadow.reason).toContain("no memory left")
-    for (const frames of [0, format.rootFrames - 1]) expect(() => new World(format, 16, frames)).toThrow(RangeError)
   })
 })

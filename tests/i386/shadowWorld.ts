@@ -1,5 +1,5 @@
 import type { PhysicalMemory } from "../../src/mmu4/interface.ts"
-import { pae, type TableFormat, ThrowAwayShadow } from "../../src/i386/shadow/index.ts"
+import { OnDemandShadow, pae, type Shadow, type TableFormat, ThrowAwayShadow } from "../../src/i386/shadow/index.ts"
 import { SWITCHER_ADDR } from "../../src/paravirt_ops/lguest.ts"
 
 /*
@@ -144,16 +144,20 @@ export const architecturalWalk = (
   return { frame }
 }
 
+/** The two MMUs; both are filled as the guest faults. */
+export const MMUS = { "throw-away": ThrowAwayShadow, "on-demand": OnDemandShadow } as const
+export type MmuName = keyof typeof MMUS
+
 export class World {
   readonly memory = new Memory()
   readonly frames: Frames
-  readonly shadow: ThrowAwayShadow
+  readonly shadow: Shadow
   readonly format: TableFormat
 
-  constructor(format: TableFormat, tableLimit = 64, hostFrames = 200) {
+  constructor(format: TableFormat, tableLimit = 64, hostFrames = 200, mmu: MmuName = "throw-away") {
     this.format = format
     this.frames = new Frames(this.memory, hostFrames)
-    this.shadow = new ThrowAwayShadow(format, {
+    this.shadow = new MMUS[mmu](format, {
       memory: this.memory,
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => GUEST_BASE + gfn },
       allocator: this.frames,
@@ -209,6 +213,18 @@ export class World {
       if (outcome !== 0) return { bad: true, outcome }
     }
     throw new Error("the same fault, again and again")
+  }
+
+  /** The frame that the shadow has for the kernel's reads at `gva`, as a processor finds it; undefined: none. */
+  shadowFrame(gva: number): number | undefined {
+    const seen = architecturalWalk(
+      this.format,
+      this.shadow.root(),
+      { gva, write: false, user: false },
+      (pa) => this.memory.read32(pa),
+      () => undefined,
+    )
+    return "frame" in seen ? seen.frame : undefined
   }
 
   /** All frames that the shadow of the current root reaches below the Switcher's range. */
