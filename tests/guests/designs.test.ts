@@ -10,7 +10,7 @@ import { LHCALL } from "../../src/paravirt_ops/lguest64.ts"
 
 /*
  * One image of puppy under every design that a guest can notice: door of hypercalls, place of the interrupt flag, ring,
- * selectors, PAGE_OFFSET. What its user sees is the same under all.
+ * selectors, PAGE_OFFSET, page tables with the machine's addresses. What its user sees is the same under all.
  */
 
 const file = (path: string) => new Uint8Array(readFileSync(new URL(`../../${path}`, import.meta.url)))
@@ -22,9 +22,11 @@ const SLICE = 10_000_000
 /** Simulated time within which all of this is over. */
 const LONGEST = 500_000_000
 
+const MEASURED = /, [\d.]+ (ns|ns each|reads|per second)\b|\d+ of \d+ KiB free/g
+
 interface Run {
   readonly event: HostedEvent
-  /** Without the times that programs have measured. */
+  /** Without the times that programs have measured, and the memory that is free. */
   readonly output: string
   readonly guest: HostedGuest
 }
@@ -60,7 +62,7 @@ const run = async (design: Choices, vcpus: number, lines: ReadonlyArray<string>)
       guest.input(Buffer.from(`${rest.shift()}\n`))
     else if (event.kind === "idle" && event.until !== Infinity) guest.skip(event.until)
     else if (event.kind !== "budget" || guest.now > LONGEST)
-      return { event, output: text().replaceAll(/, [\d.]+ (ns|ns each|reads|per second)\b/g, ""), guest }
+      return { event, output: text().replaceAll(MEASURED, ""), guest }
   }
 }
 
@@ -85,10 +87,10 @@ const MIXED_ON_TWO = [
 ]
 
 /** The few dimensions that a row is about; the others are as in the default. */
-type Noticed = Pick<Choices, "hypercall" | "interruptFlag" | "ring" | "selectors" | "pageOffset">
+type Noticed = Pick<Choices, "hypercall" | "interruptFlag" | "ring" | "selectors" | "pageOffset" | "mmu">
 
-const nameOf = ({ hypercall, interruptFlag, ring, selectors, pageOffset }: Noticed): string =>
-  `${hypercall}, ${interruptFlag}, ring ${ring}, ${selectors}, ${pageOffset}`
+const nameOf = ({ hypercall, interruptFlag, ring, selectors, pageOffset, mmu }: Noticed): string =>
+  `${hypercall}, ${interruptFlag}, ring ${ring}, ${selectors}, ${pageOffset}, ${mmu}`
 
 const each = <A, B>(values: ReadonlyArray<A>, rows: (value: A) => ReadonlyArray<B>): ReadonlyArray<B> =>
   values.flatMap(rows)
@@ -103,13 +105,19 @@ const PLACES: ReadonlyArray<Pick<Noticed, "ring" | "selectors">> = each([3, 1] a
 )
 const OFFSETS = ["same", "guest-moves", "host-moves"] as const
 
-/** Every way in from every place, with one PAGE_OFFSET each in turn, and every PAGE_OFFSET with the default's rest. */
+/**
+ * Every way in from every place, with one PAGE_OFFSET each in turn; every PAGE_OFFSET with the default's rest; and direct
+ * paging with some of it.
+ */
 const ROWS: ReadonlyArray<readonly [name: string, design: Choices]> = [
   ...each(WAYS_IN, (way) => PLACES.map((place) => ({ ...way, ...place }))).map((noticed, i) => ({
     ...noticed,
     pageOffset: OFFSETS[i % OFFSETS.length]!,
+    mmu: LGUEST64.mmu,
   })),
   ...OFFSETS.map((pageOffset) => ({ ...LGUEST64, pageOffset })),
+  ...OFFSETS.map((pageOffset) => ({ ...LGUEST64, pageOffset, mmu: "direct" as const })),
+  ...PLACES.map((place) => ({ ...LGUEST64, ...place, hypercall: "interrupt" as const, mmu: "direct" as const })),
 ]
   .map((noticed) => [nameOf(noticed), { ...LGUEST64, ...noticed }] as const)
   .filter(([, design]) => check(design).length === 0)
