@@ -155,6 +155,14 @@ attack_\name:
 10:     jmp     10b
         .endm
 
+/* It cannot be fetched for at ring 0: there, a page that the shadows do not have yet is the host's end and not ours. */
+        .macro TOUCH name
+        movb    \name(%rip), %al
+        movq    REPORTS, %rax
+        movq    %rax, REPORTS
+        movq    PARAMS, %rax
+        .endm
+
 /* For each of the `count` addresses at `list`, in %rbx: BODY ... NEXT. %r13 counts. */
         .macro FOR_FIXED
         xorl    %r13d, %r13d

@@ -138,6 +138,7 @@ ATTACK  stale_text
         TRYING
         pushfq
         orl     $0x100, (%rsp)
+        xorl    %eax, %eax
         popfq
         \op
         DONE
@@ -145,7 +146,7 @@ ATTACK  stale_text
         movl    %ss, %ecx
         pushfq
         orl     $0x100, (%rsp)
-        movl    $-1, %eax
+        xorl    %eax, %eax
         popfq
         movl    %ecx, %ss
         \op

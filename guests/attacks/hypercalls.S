@@ -26,8 +26,9 @@ ATTACK  hypercall_arguments
         movq    PARAMS + AP_VARIANT, %rax
         xorl    %edx, %edx
         movl    $CLASSES, %ecx
-        divl    %ecx                    /* %eax: the number, %edx: the class */
-        movl    %eax, %r13d
+        divl    %ecx                    /* %eax: which of the numbers, %edx: the class */
+        leaq    numbers(%rip), %rcx
+        movzbl  (%rcx, %rax), %r13d
         movq    (%rbx, %rdx, 8), %rdi
         leal    5(%rdx), %ecx
         andl    $(CLASSES - 1), %ecx
@@ -56,6 +57,12 @@ ATTACK  hypercall_arguments
 flush_async:
         HCALL   LHCALL_FLUSH_ASYNC
         ret
+numbers:
+        .byte   LHCALL_FLUSH_ASYNC, LHCALL_LGUEST_INIT, LHCALL_SHUTDOWN, LHCALL_NEW_PGTABLE, LHCALL_FLUSH_TLB
+        .byte   LHCALL_LOAD_IDT_ENTRY, LHCALL_SET_STACK, LHCALL_TS, LHCALL_SET_CLOCKEVENT, LHCALL_HALT, LHCALL_SET_PMD
+        .byte   LHCALL_SET_PTE, LHCALL_SET_PGD, LHCALL_SEND_INTERRUPTS, LHCALL_IRET, LHCALL_SET_SYSCALL, LHCALL_SET_BASE
+        .byte   LHCALL_SET_PUD, LHCALL_FLUSH_TLB_ADDR, LHCALL_VCPU_UP, LHCALL_SEND_IPI, LHCALL_YIELD, LHCALL_IRQ_FLAGS
+        .byte   LHCALL_IRQ_DISABLE, LHCALL_IRQ_ENABLE, LHCALL_MMU_UPDATE, 3, 63, 255
         .balign 8
 classes:
         .skip   7 * 8

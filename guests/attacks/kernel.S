@@ -216,10 +216,17 @@ to_user:
 
 /* Entry %rsi of the table at guest-physical %rdi becomes %rdx. */
 set_entry:
+        cmpq    $0, frame_offset(%rip)
+        jne     1f
         movq    $KERNEL_OFFSET, %rax
         addq    %rdi, %rax
         movq    %rdx, (%rax, %rsi, 8)
         ret
+/* Or asks the host for it, where it is the processor that walks these tables. */
+1:      leaq    (%rdi, %rsi, 8), %rdi
+        movq    %rdx, %rsi
+        movl    $LHCALL_MMU_UPDATE, %eax
+        jmp     hypercall
 
 /* Starts virtual CPU 1 at %rbx, on a stack of its own. */
 second_vcpu:

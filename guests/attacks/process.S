@@ -3,8 +3,17 @@
  * guests what the hardware gave them.
  */
 
+/* The kernel has read and written the page in question: what is in its shadows is in the process's reach, if those are the same. */
+use_own_page:
+        movq    VIRT(KERNEL_PAGE_PA), %rax
+        movq    %rax, VIRT(KERNEL_PAGE_PA)
+        movq    KERNEL_PAGE_PA, %rax
+        movq    %rax, KERNEL_PAGE_PA
+        ret
+
 /* Reads the kernel's memory. Kernel and process both run at ring 3 here: what is between them? */
 ATTACK  user_read_kernel
+        call    use_own_page
         GO_USER 1f
 1:      movq    $VIRT(KERNEL_PAGE_PA), %rbx
         PEEK    %rbx
@@ -13,6 +22,7 @@ ATTACK  user_read_kernel
         EXIT
 
 ATTACK  user_write_kernel
+        call    use_own_page
         GO_USER 1f
 1:      movq    $VIRT(KERNEL_PAGE_PA + KERNEL_CANARY), %rbx
         POKE    %rbx

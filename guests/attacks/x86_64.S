@@ -13,4 +13,5 @@ image_start:
 #include "descriptors.S"
 #include "edges.S"
 #include "forge.S"
+#include "meltdown.S"
 image_end:

@@ -27,7 +27,12 @@ export interface Platform {
   /** Of all pages of the host that have an address of their own; `device` is the attacker. */
   readonly pages: (hosted: Hosted, design: Choices, device: LguestDevice) => ReadonlyArray<HostPage>
   /** What the attacker is told, by the names of ATTACK_PARAMS. */
-  readonly known: (hosted: Hosted, design: Choices, device: LguestDevice) => Readonly<Record<string, bigint>>
+  readonly known: (
+    hosted: Hosted,
+    design: Choices,
+    device: LguestDevice,
+    pages: ReadonlyArray<HostPage>,
+  ) => Readonly<Record<string, bigint>>
   /** Registers of a processor that are the host's alone: LSTAR, IDTR... */
   readonly registers: (hosted: Hosted, cpu: number) => ReadonlyArray<bigint>
   /** Whether an address of the attacker's lies in the host's direct map or its fixed pages. */

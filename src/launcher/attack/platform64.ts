@@ -38,9 +38,10 @@ const ENTRIES = 512
 /** Calls `found` for each 4 KiB page that the table at `pa`, of `level`, maps, with its address relative to the table's. */
 const walk = (ram: Ram, pa: number, level: number, va: bigint, found: (va: bigint, pa: number) => void): void => {
   for (let i = 0; i < ENTRIES; i++) {
-    const entry = ram.readBig(pa + 8 * i)
-    if ((entry & BigInt(PRESENT)) === 0n || (level > 1 && (entry & BigInt(LARGE)) !== 0n)) continue
-    const frame = Number(entry & 0x000f_ffff_ffff_f000n)
+    // All memory of this machine lies below 4 GiB.
+    const entry = ram.read32(pa + 8 * i)
+    if ((entry & PRESENT) === 0 || (level > 1 && (entry & LARGE) !== 0)) continue
+    const frame = (entry & ~(PAGE - 1)) >>> 0
     const address = va + (BigInt(i) << BigInt(3 + 9 * level))
     if (level === 1) found(address, frame)
     else walk(ram, frame, level - 1, address, found)
@@ -75,7 +76,8 @@ const slotsOf = (device: LguestDevice): ReadonlyArray<number> =>
 /** By its place in the fixed area. */
 const describe = (offset: number, own: ReadonlyArray<number>): Omit<HostPage, "va" | "pa"> => {
   if (offset < L.GATE_OFFSET) return { name: "the text of entry code and Switcher", volatile: NOTHING }
-  if (offset < L.KNOWN_OFFSET && offset >= CALL_PAGE_OFFSET) return { name: "the call page", volatile: NOTHING, plain: true }
+  if (offset < L.KNOWN_OFFSET && offset >= CALL_PAGE_OFFSET)
+    return { name: "the call page", volatile: NOTHING, plain: true }
   if (offset < L.KNOWN_OFFSET) return { name: "the host's gates", volatile: NOTHING }
   if (offset < L.CPU_OFFSET) return { name: "the known address", volatile: undefined, plain: true }
   if (offset < L.VCPU_OFFSET) {
@@ -97,7 +99,7 @@ const pages = (hosted: Hosted, design: Choices, device: LguestDevice): ReadonlyA
   const { ram } = hosted.machine
   const own = slotsOf(device)
   const found: HostPage[] = []
-  const table = Number(ram.readBig(rootOf(hosted) + 8 * L.FIXED_SLOT) & 0x000f_ffff_ffff_f000n)
+  const table = (ram.read32(rootOf(hosted) + 8 * L.FIXED_SLOT) & ~(PAGE - 1)) >>> 0
   walk(ram, table, 3, L.FIXED, (va, pa) => found.push({ va, pa, ...describe(Number(va - L.FIXED), own) }))
   // The attacker's descriptor where its own tables have it.
   const descriptor = found.find(({ va }) => va === descriptorAddress(own[0]!))
@@ -115,8 +117,8 @@ const directMap = (hosted: Hosted): bigint => {
   throw new RangeError("the host has no direct map")
 }
 
-const known: Platform["known"] = (hosted, design, device) => {
-  const at = (va: bigint) => BigInt(pages(hosted, design, device).find((page) => page.va === va)?.pa ?? 0)
+const known: Platform["known"] = (hosted, design, device, all) => {
+  const at = (va: bigint) => BigInt(all.find((page) => page.va === va)?.pa ?? 0)
   const descriptor = descriptorAddress(slotsOf(device)[0]!)
   const seen = design.vcpu === "known-address" ? fixed(L.KNOWN_OFFSET) : descriptor
   return {

@@ -27,6 +27,8 @@ export interface Attack {
   readonly shadowLimit?: number
   /** The processor checks late. */
   readonly lateChecks?: true
+  /** What the numbers of its R_THROUGH mean. */
+  readonly through?: Readonly<Record<number, string>>
   /** NMIs come all the time. */
   readonly nmis?: true
   /** One strikes at each instruction of the host's that the program makes it execute. */

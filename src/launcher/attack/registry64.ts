@@ -1,4 +1,4 @@
-import { HYPERCALL_NAMES } from "../../modules/lguest64/hypercalls.ts"
+import { LHCALL } from "../../paravirt_ops/lguest64.ts"
 import type { Attack } from "./registry.ts"
 
 /* The attacks on x86_64 designs: the programs of guests/attacks/x86_64.S. */
@@ -16,10 +16,15 @@ const attack = (side: Attack["side"], name: string, text: string, rest: Rest = {
 const kernel = (name: string, text: string, rest?: Rest) => attack("kernel", name, text, rest)
 const user = (name: string, text: string, rest?: Rest) => attack("user", name, text, rest)
 
-/** Of hypercalls.S. */
+/** Of hypercalls.S: those that there are, and three that there are not. */
+const NUMBERS = Object.keys(LHCALL).length + 3
 const CLASSES = 16
 /** stacks.S. */
 const PLACES = 16
+
+const READ_ACROSS = "read the host's text by a load that begins below it"
+const WRITE_ACROSS = "wrote to the host's text by a store that begins below it"
+const ACROSS = { 1: READ_ACROSS, 2: WRITE_ACROSS, 3: WRITE_ACROSS, 4: READ_ACROSS, 5: WRITE_ACROSS }
 
 export const attacks64: ReadonlyArray<Attack> = [
   kernel("write-switcher", "writes to the text of entry code and Switcher"),
@@ -52,8 +57,8 @@ export const attacks64: ReadonlyArray<Attack> = [
   user("stale-tlb-two", "the same from another virtual CPU", { vcpus: 2, seeds: 4 }),
 
   kernel("hypercall-arguments", "makes every hypercall with every kind of wrong address", {
-    variants: (HYPERCALL_NAMES.length + 1) * CLASSES,
-    limit: 300_000,
+    variants: NUMBERS * CLASSES,
+    limit: 100_000,
   }),
   kernel("hypercall-storm", "makes hypercalls for ever"),
   kernel("ring-storm", "keeps the asynchronous ring full"),
@@ -79,12 +84,15 @@ export const attacks64: ReadonlyArray<Attack> = [
   kernel("idt-host-vector", "has a handler for a vector of the host's", { variants: 12 }),
   kernel("software-interrupts", "raises every vector by INT"),
   user("user-software-interrupts", "the same as a process"),
-  kernel("swapgs-games", "confuses the host about GS, under NMIs", { nmis: true }),
+  kernel("swapgs-games", "confuses the host about GS, under NMIs", {
+    nmis: true,
+    through: { 1: "executed SWAPGS", 2: READ_ACROSS, 3: "read the host's text by way of GS", 4: "executed SWAPGS" },
+  }),
   kernel("base-in-host", "has a segment base in the host", { variants: 18, nmis: true }),
 
   user("edge-immediate", "reads another page as an instruction's operand"),
-  kernel("edge-access", "reads, writes and jumps across the edge to the host"),
-  user("user-edge-access", "the same as a process"),
+  kernel("edge-access", "reads, writes and jumps across the edge to the host", { through: ACROSS }),
+  user("user-edge-access", "the same as a process", { through: ACROSS }),
   user("stale-text", "runs text that has been changed or taken back"),
   kernel("single-step", "steps across the switch"),
   kernel("nmi-everywhere", "an NMI at every instruction of the switch", { entry: "attack_doors", strike: "nmi" }),
@@ -98,5 +106,9 @@ export const attacks64: ReadonlyArray<Attack> = [
   kernel("forge-tss", "takes the host's stack away"),
   kernel("forge-idt", "puts a gate of its own into the IDT"),
   kernel("forge-gdt", "puts a call gate into the GDT"),
+  kernel("meltdown", "reads the host by a load that is denied late", { lateChecks: true }),
+  user("user-meltdown", "reads host and kernel so, as a process", { lateChecks: true }),
+  user("meltdown-fixed-area", "reads so what both worlds have mapped", { lateChecks: true, limit: 20_000_000 }),
+
   kernel("forge-state", "writes nonsense to its state page"),
 ]

@@ -50,7 +50,7 @@ const runOnce = (world: World, attack: Attack, variant: number): Verdict => {
   const struck = strike === undefined ? undefined : strikeEverywhere(world, strike)
   if (struck !== undefined && struck.kind === "breached") return struck
   const pending = strike === undefined ? world.run(before + (attack.limit ?? LIMIT)) : ({ kind: "slice" } as const)
-  const gains = [...world.gains()]
+  const gains = [...world.gains(attack.through)]
   if (gains.length === 0 && pending.kind === "slice" && !world.isServed())
     gains.push("kept the processor from everybody else")
   const end = struck ?? ending(pending)

@@ -46,7 +46,8 @@ export const strikeEverywhere = (world: World, strike: Strike): Verdict => {
     else kernel.cpus[0]!.clock.kick()
     const before = world.laps()
     const pending = run(SETTLE)
-    if (pending.kind === "killed") return broken(`an event at 0x${at.split(" ")[0]} killed the guest: ${pending.death.cause}`)
+    if (pending.kind === "killed")
+      return broken(`an event at 0x${at.split(" ")[0]} killed the guest: ${pending.death.cause}`)
     if (pending.kind !== "slice" || world.laps() === before)
       return broken(`an event at 0x${at.split(" ")[0]} stopped the guest`)
   }

@@ -39,6 +39,8 @@ export interface WorldConfig {
 }
 
 const GENERAL_PROTECTION = 13
+/** Enough for guests this small. */
+const SHADOW_LIMIT = 256
 const PAGE = 4096
 const WORD = 8
 /** Of a page's unused part, what is taken: the secret, the canary, the mark, and room around them. */
@@ -82,7 +84,7 @@ export class World {
       lateChecks,
     })
     this.hosted.device.close()
-    this.hosted.open(this.base + ATTACKER_BYTES, VICTIM_BYTES)
+    this.hosted.open(this.base + ATTACKER_BYTES, VICTIM_BYTES, SHADOW_LIMIT)
     this.secretFrame = this.hosted.kernel.frames.alloc() * PAGE
     this.registers = this.hosted.kernel.cpus.map((_, cpu) => platform.registers(this.hosted, cpu))
   }
@@ -106,10 +108,10 @@ export class World {
     if (offset === undefined) throw new RangeError(`there is no program ${symbol}`)
     ram.fill(base, ATTACKER_BYTES, 0)
     ram.copyIn(base + GPA.IMAGE, platform.image)
-    this.attacker = hosted.open(base, ATTACKER_BYTES, shadowLimit, design)
+    this.attacker = hosted.open(base, ATTACKER_BYTES, shadowLimit ?? SHADOW_LIMIT, design)
     const pages = platform.pages(hosted, design, this.attacker)
     const fixed = this.plant(pages)
-    this.tell(variant, fixed)
+    this.tell(variant, pages, fixed)
     const { lo, hi } = platform.designWord(design, base)
     ram.write64(base + GPA.BOOT_PARAMS + BOOT_PARAMS.fields.hardwareSubarchData.offset, lo, hi)
     ram.write32(base + GPA.BOOT_PARAMS + BOOT_PARAMS.fields.hardwareSubarch.offset, 1)
@@ -169,11 +171,11 @@ export class World {
 
   private markVa = 0n
 
-  private tell(variant: number, fixed: ReadonlyArray<bigint>): void {
+  private tell(variant: number, pages: ReadonlyArray<HostPage>, fixed: ReadonlyArray<bigint>): void {
     const { hosted, base } = this
     const { platform, design } = this.config
     const { ram } = hosted.machine
-    const known = platform.known(hosted, design, this.attacker)
+    const known = platform.known(hosted, design, this.attacker, pages)
     const direct = known.direct ?? 0n
     const all: Readonly<Record<string, bigint>> = {
       ...known,
@@ -187,8 +189,7 @@ export class World {
       mark: this.markVa,
       fixedCount: BigInt(Math.min(fixed.length, P.fixed.count)),
     }
-    const put = (offset: number, value: bigint) =>
-      ram.writeBig(base + GPA.PARAMS + offset, BigInt.asUintN(64, value))
+    const put = (offset: number, value: bigint) => ram.writeBig(base + GPA.PARAMS + offset, BigInt.asUintN(64, value))
     for (const [name, value] of Object.entries(all)) put(P[name as keyof typeof P].offset, value)
     fixed.slice(0, P.fixed.count).forEach((va, i) => put(P.fixed.offset + WORD * i, va))
   }
@@ -230,7 +231,7 @@ export class World {
   }
 
   /** What the attacker has gained so far, a line for each thing. */
-  gains(): ReadonlyArray<string> {
+  gains(through: Readonly<Record<number, string>> = {}): ReadonlyArray<string> {
     const { ram } = this.hosted.machine
     const { platform, design } = this.config
     const found = new Set<string>()
@@ -243,10 +244,11 @@ export class World {
       const value = ram.readBig(report + REPORT.fields.value.offset)
       const secret = this.secrets.get(value)
       const hex = (n: bigint) => `0x${n.toString(16)}`
-      if (secret !== undefined) found.add(`read ${secret}${address === 0n ? "" : ` at ${hex(address)}`}`)
+      if (secret !== undefined) found.add(`read ${secret}`)
       else if (kind === KINDS.READ && address === 0n && platform.isHostAddress(this.hosted, design, value))
         found.add(`saw an address of the host's in a register: ${hex(value)}`)
-      else if (kind === KINDS.THROUGH) found.add(`what must fail did not: number ${address}, with ${hex(value)}`)
+      else if (kind === KINDS.THROUGH)
+        found.add(through[Number(address)] ?? `what must fail did not: number ${address}, with ${hex(value)}`)
       else if (kind === KINDS.FLAGS && (value & 0x3000n) !== 0n) found.add(`has IOPL 3: EFLAGS ${hex(value)}`)
       else if (kind === KINDS.FLAGS && (value & 0x200n) === 0n) found.add(`keeps interrupts off: EFLAGS ${hex(value)}`)
       else if (kind === KINDS.SELECTOR && (value & 3n) === 0n) found.add(RING_0)

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import type { Arch } from "../../design/dimensions.ts"
+import type { AttackOptions } from "../attack/index.ts"
 import { parseSeed } from "../options.ts"
 import { parseWorkloads, type Workload, WORKLOADS } from "./workloads.ts"
 
@@ -34,6 +35,7 @@ export type DesignsRequest =
   | { readonly do: "show"; readonly name: string }
   | { readonly do: "check"; readonly designs: ReadonlyArray<string> }
   | { readonly do: "bench"; readonly options: BenchOptions }
+  | { readonly do: "attack"; readonly options: AttackOptions }
   | { readonly do: "merge"; readonly files: ReadonlyArray<string>; readonly options: ResultOptions }
 
 export const parseShard = (text: string): Shard => {
@@ -61,6 +63,11 @@ counts that do not exist.
 
 Exit status: 0 all is right; 78 something is not.`
 
+const ATTACK_HELP = `
+Attacks are guest programs (guests/attacks), kernels or their processes. docs/designs.md says how a verdict is reached.
+
+Exit status: 0 every design is what it expects of itself; 1 one is not.`
+
 const withResult = (command: Command): Command =>
   command
     .option("--json", "print JSON and not tables (docs/designs.md)")
@@ -69,6 +76,13 @@ const withResult = (command: Command): Command =>
 interface ParsedResult {
   readonly json?: true
   readonly html?: string
+}
+
+interface ParsedAttack {
+  readonly attack?: ReadonlyArray<string>
+  readonly arch?: Arch
+  readonly json?: true
+  readonly seed: number
 }
 
 interface ParsedBench extends ParsedResult {
@@ -129,6 +143,23 @@ export const addDesignsCommand = (root: Command, accept: (request: DesignsReques
       },
     }),
   )
+  designs
+    .command("attack")
+    .description("run the attack suite against each design: a matrix of what is withstood and what is not")
+    .argument("[DESIGNS...]", "names, or files (default: all)")
+    .option("--attack <LIST>", "some of the attacks, such as forge-pda,stale-tlb (default: all)", (list: string) =>
+      list.split(",").map((name) => name.trim()),
+    )
+    .addOption(new Option("--arch <ARCH>", "designs of this architecture only").choices(["i386", "x86_64"]))
+    .option("--seed <N>", "of the secrets, and of the turns of several processors", parseSeed, 0)
+    .option("--json", "print JSON and not a matrix")
+    .addHelpText("after", ATTACK_HELP)
+    .action((names: ReadonlyArray<string>, o: ParsedAttack) =>
+      accept({
+        do: "attack",
+        options: { names, attacks: o.attack, arch: o.arch, json: o.json === true, seed: o.seed },
+      }),
+    )
   withResult(
     designs
       .command("merge")

@@ -70,6 +70,10 @@ export const designs = (request: DesignsRequest): Effect.Effect<number, LaunchEr
         yield* tell(yield* bench(options, progressOn(process.stderr)), options)
         return 0
       }
+      case "attack": {
+        const { attackDesigns } = yield* Effect.promise(() => import("../attack/index.ts"))
+        return yield* attackDesigns(request.options)
+      }
       case "merge": {
         const { merge } = yield* Effect.promise(() => import("./merge.ts"))
         yield* tell(yield* merge(request.files), request.options)
