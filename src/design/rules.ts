@@ -84,15 +84,9 @@ export const RULES: ReadonlyArray<Rule> = [
   {
     name: "pvi-is-for-ring-3",
     text: "CLI and STI change VIF at ring 3 alone (SDM vol. 3, 21.4); at ring 1 they are #GP.",
-    breaks: ({ interruptFlag, ring }) =>
-      interruptFlag === "pvi" && ring !== 3 ? "the guest's kernel runs at ring 1, where CLI is #GP" : undefined,
-  },
-  {
-    name: "rom-is-called",
-    text: "The ROM's virtual CPU is reached by calls into the ROM, so hypercalls go through the call page.",
-    breaks: ({ interruptFlag, hypercall }) =>
-      interruptFlag === "rom" && hypercall !== "call-page"
-        ? "without a call page there is no code that could keep the flag"
+    breaks: ({ arch, interruptFlag, ring }) =>
+      arch === "x86_64" && interruptFlag === "pvi" && ring !== 3
+        ? "the guest's kernel runs at ring 1, where CLI is #GP"
         : undefined,
   },
 ]
