@@ -31,7 +31,7 @@ export const takeLeaf = (s: DirectState, number: number, lo: number, hi: number,
   if (gfn < 0) return s.refuse(`machine frame 0x${(gfn + s.first).toString(16)} is not the guest's`)
   const user = forceUser(lo & ~G, force)
   if (gfn >= s.count) {
-    s.lo = ((user & ~(P | WITHHELD)) | DEVICE) >>> 0
+    s.lo = ((user & ~(P | WITHHELD)) | DEVICE | (wantsWrite(lo) ? RW : 0)) >>> 0
     return true
   }
   let own = user & ~(DEVICE | WITHHELD | RW)

@@ -43,8 +43,8 @@ export const takeEntry = (
     return s.refuse(`page table in machine frame 0x${(gfn + s.first).toString(16)}, which is not the guest's`)
   const below = level === 4 ? (wantsUser(lo) ? USER_TABLE : 0) : type & USER_TABLE
   if (!takeTable(s, gfn, (level - 1) | below, entryNumber(table, index))) return false
-  // The PML4 is never walked by a processor (roots.ts), so it may stay as it is.
-  s.lo = level === 4 ? lo : forceUser(lo, force) >>> 0
+  // The PML4 is never walked by a processor (roots.ts), so there its U stays what it is.
+  s.lo = forceUser(lo, force && level !== 4) >>> 0
   s.hi = hi
   return true
 }

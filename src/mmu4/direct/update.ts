@@ -46,12 +46,19 @@ export const updateEntry = (s: DirectState, gpa: number, lo: number, hi: number)
   const index = (gpa % FRAME_BYTES) / ENTRY_BYTES
   guard(s, gfn)
   readEntry(s, s.addressOf(gfn) + index * ENTRY_BYTES)
-  let good = true
-  if (changesSpace(levelOfType(s.type[gfn]!), lo, hi, s.lo, s.hi)) {
-    good = replace(s, gfn, index, 0, 0)
+  const oldLo = s.lo
+  const oldHi = s.hi
+  const moves = changesSpace(levelOfType(s.type[gfn]!), lo, hi, oldLo, oldHi)
+  if (moves) {
+    replace(s, gfn, index, 0, 0)
     settle(s)
   }
-  good = good && replace(s, gfn, index, lo, hi)
+  const good = replace(s, gfn, index, lo, hi)
+  if (moves && !good) {
+    const { reason } = s
+    replace(s, gfn, index, oldLo, oldHi)
+    s.reason = reason
+  }
   unguard(s, gfn)
   return good
 }

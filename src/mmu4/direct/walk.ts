@@ -130,6 +130,13 @@ const fixed = (s: DirectState, v: DirectVcpuState, vpn: number, gpa: number): vo
   v.result.set(FIXED, 0, gpa)
 }
 
+/** Maps a frame in the linear view, which may be its first. */
+const enterLinear = (s: DirectState, v: DirectVcpuState, gfn: number): boolean => {
+  const good = mapLinear(s, gfn)
+  linkLinear(s, v)
+  return good
+}
+
 /** See VcpuMmu.pageFault. */
 export const pageFault = (
   s: DirectState,
@@ -152,13 +159,12 @@ export const pageFault = (
     v.result.set(MMIO, 0, gpa)
   } else if (write && !isData(s, w)) {
     faults.emulate++
-    if (v.linear && !mapLinear(s, w.gfn)) killed(s, v)
+    if (v.linear && !enterLinear(s, v, w.gfn)) killed(s, v)
     else v.result.set(EMULATE, 0, gpa)
   } else if (v.linear) {
     faults.fill++
-    if (mapLinear(s, w.gfn)) fixed(s, v, vpn, gpa)
+    if (enterLinear(s, v, w.gfn)) fixed(s, v, vpn, gpa)
     else killed(s, v)
-    linkLinear(s, v)
   } else {
     if (write && (w.lo & WITHHELD) !== 0) {
       faults.dirty++
