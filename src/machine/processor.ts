@@ -112,7 +112,10 @@ export class Processor {
     this.exports.reset()
   }
 
-  /** Runs until the budget of instructions (at most 2^53) is spent or something ends it; returns EXIT_*. */
+  /**
+   * Runs until the budget of instructions (at most 2^53) is spent or something ends it; returns EXIT_*. Time that is no
+   * instruction's is taken from the budget as well: 1 for a fault, CACHE_MISS_TICKS for a load that waits for its line (TRAIT_LATE_CHECKS).
+   */
   run(budget: number): number {
     for (;;) {
       try {

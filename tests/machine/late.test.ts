@@ -1,8 +1,11 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { openBus } from "../../src/machine/bus.ts"
+import { EventLog } from "../../src/host/eventLog.ts"
 import * as S from "../../src/machine/core/state.ts"
 import { Machine } from "../../src/machine/machine.ts"
+import { NativePc } from "../../src/machine/pc.ts"
+import { hostBoard } from "../../src/modules/hosted.ts"
 import { DATA, Lab } from "./lab.ts"
 import {
   attack,
@@ -34,6 +37,19 @@ describe("the trait", () => {
     expect(plain.machine.traits.lateChecks).toBe(false)
     expect(late.machine.traits.lateChecks).toBe(true)
     expect(Machine.attach(late.machine.share(), openBus).traits.lateChecks).toBe(true)
+  })
+
+  it("is passed on by a native PC and by a host's board", () => {
+    const core = late.machine.share().core
+    const config = { core, consoleOut: () => undefined, clock: () => 0, cmdline: "", memoryBytes: 2 << 20 }
+    const kernel = { arch: "x86_64", entry: 0x10_0000, segments: [] } as const
+    const board = { core, guestBytes: 1 << 20, startMs: 0, log: EventLog.off }
+    for (const lateChecks of [true, false]) {
+      expect(NativePc.create({ ...config, kernel, traits: { lateChecks } }).machine.traits).toEqual({ lateChecks })
+      expect(hostBoard({ ...board, lateChecks }, 1 << 20).machine.traits).toEqual({ lateChecks })
+    }
+    expect(NativePc.create({ ...config, kernel }).machine.traits.lateChecks).toBe(false)
+    expect(hostBoard(board, 1 << 20).machine.traits.lateChecks).toBe(false)
   })
 
   it("survives reset and INIT, on every processor", () => {
