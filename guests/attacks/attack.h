@@ -34,6 +34,7 @@
 #define STACK_PA        0xd000          /* bit 16 of a stack's address is the virtual CPU's index */
 #define EVENT_STACK_PA  0xe000
 #define USER_DATA_PA    0x10000
+#define PT_LOW_PA       0x12000         /* the first 2 MiB at 0, for the kernel */
 #define USER_STACK_PA   0x11000
 /* Free for attacks. */
 #define TABLES_PA       0x20000         /* up to 0x2f000 */

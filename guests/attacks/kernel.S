@@ -8,7 +8,7 @@
 
 /* %rbp: where to go on, in the linear view; it is reached at its high address. %rsi: boot_params. */
 boot:
-        movl    $(STACK_PA + 0x1000), %esp
+        movl    $(USER_DATA_PA + 0x1000), %esp
         movq    BP_SUBARCH_DATA(%rsi), %rbx
         movl    %ebx, %eax
         andl    $LGUEST_DESIGN_FIELD_MASK, %eax
@@ -31,23 +31,27 @@ boot:
         /* The page tables. */
 2:      movq    frame_offset(%rip), %r8
         leaq    KERNEL_FLAGS(%r8), %rax
-        movl    $PT_HIGH_PA, %edi
-        movl    $512, %ecx
-3:      stosq
+        xorl    %ecx, %ecx
+3:      movq    %rax, PT_HIGH_PA(, %rcx, 8)
+        movq    %rax, PT_LOW_PA(, %rcx, 8)
         addq    $4096, %rax
-        decl    %ecx
-        jnz     3b
-        leaq    IMAGE_PA + 0x65(%r8), %rax      /* read-only for the process */
-        movl    $PT_USER_PA, %edi
-        movl    $((image_end - image_start + 4095) / 4096), %ecx
-4:      stosq
+        incl    %ecx
+        cmpl    $512, %ecx
+        jb      3b
+        /* Read-only for the process: at its own address, and at ours, where we are while we change over to these tables. */
+        leaq    IMAGE_PA + 0x65(%r8), %rax
+        xorl    %ecx, %ecx
+4:      movq    %rax, PT_USER_PA(, %rcx, 8)
+        movq    %rax, PT_LOW_PA + 8 * (IMAGE_PA >> 12)(, %rcx, 8)
         addq    $4096, %rax
-        decl    %ecx
-        jnz     4b
+        incl    %ecx
+        cmpl    $((image_end - image_start + 4095) / 4096), %ecx
+        jb      4b
         .macro  BOOT_ENTRY table, index, pa, flags
         leaq    (\pa) + \flags(%r8), %rax
         movq    %rax, \table + 8 * (\index)
         .endm
+        BOOT_ENTRY PT_LOW_PA, (USER_DATA_PA >> 12), USER_DATA_PA, USER_FLAGS    /* and our first stack */
         BOOT_ENTRY PT_USER_PA, 0x1f0, REPORTS_PA, USER_FLAGS
         BOOT_ENTRY PT_USER_PA, 0x1f1, PARAMS_PA, 0x65
         BOOT_ENTRY PT_USER_PA, 0x1f2, USER_DATA_PA, USER_FLAGS
@@ -57,20 +61,9 @@ boot:
         BOOT_ENTRY PD_HIGH_PA, 0, PT_HIGH_PA, KERNEL_FLAGS
         BOOT_ENTRY PML4_PA, 0, PDPT_LOW_PA, USER_FLAGS
         BOOT_ENTRY PDPT_LOW_PA, 0, PD_LOW_PA, USER_FLAGS
-        BOOT_ENTRY PD_LOW_PA, 0, PT_HIGH_PA, KERNEL_FLAGS       /* where we are while we change over */
+        BOOT_ENTRY PD_LOW_PA, 0, PT_LOW_PA, USER_FLAGS
         BOOT_ENTRY PD_LOW_PA, 2, PT_USER_PA, USER_FLAGS
-        testl   $LGUEST_DESIGN_MACHINE_FRAMES, %ebx
-        jz      6f
-        /* Who validates entries instead of shadowing them lets nobody write to tables. */
-        movl    $PML4_PA, %ecx
-5:      movl    %ecx, %edi
-        shrl    $9, %edi
-        andq    $~2, PT_HIGH_PA(%rdi)
-        addl    $4096, %ecx
-        cmpl    $PT_USER_PA, %ecx
-        jbe     5b
-
-6:      movl    $SHARED_PA, %edi
+        movl    $SHARED_PA, %edi
         movl    $LHCALL_LGUEST_INIT, %eax
         xorl    %edx, %edx
         call    early_hypercall
@@ -214,19 +207,12 @@ to_user:
         pushq   $0
         jmp     go_back
 
-/* Entry %rsi of the table at guest-physical %rdi becomes %rdx. */
+/* Entry %rsi of the table at guest-physical %rdi becomes %rdx, by a store. */
 set_entry:
-        cmpq    $0, frame_offset(%rip)
-        jne     1f
         movq    $KERNEL_OFFSET, %rax
         addq    %rdi, %rax
         movq    %rdx, (%rax, %rsi, 8)
         ret
-/* Or asks the host for it, where it is the processor that walks these tables. */
-1:      leaq    (%rdi, %rsi, 8), %rdi
-        movq    %rdx, %rsi
-        movl    $LHCALL_MMU_UPDATE, %eax
-        jmp     hypercall
 
 /* Starts virtual CPU 1 at %rbx, on a stack of its own. */
 second_vcpu:

@@ -7,8 +7,6 @@
 use_own_page:
         movq    VIRT(KERNEL_PAGE_PA), %rax
         movq    %rax, VIRT(KERNEL_PAGE_PA)
-        movq    KERNEL_PAGE_PA, %rax
-        movq    %rax, KERNEL_PAGE_PA
         ret
 
 /* Reads the kernel's memory. Kernel and process both run at ring 3 here: what is between them? */

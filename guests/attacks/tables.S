@@ -9,6 +9,7 @@ map_window:
         movq    %rdx, %rbx
         SET_ENTRY PT_USER_PA, $0x100
         HCALL   LHCALL_SET_PTE, $PML4_PA, $WINDOW, %rbx
+        HCALL   LHCALL_MMU_UPDATE, $(PT_USER_PA + 8 * 0x100), %rbx
         HCALL   LHCALL_FLUSH_TLB_ADDR, $WINDOW
         popq    %rbx
         ret
@@ -262,7 +263,6 @@ race_upper:
         addq    PARAMS + AP_VICTIM_PA, %rbx
         andq    $~0x1fffff, %rbx
         orq     $0xe7, %rbx
-        jmp     2b
 2:      movq    %rdx, (%rdi)
         movl    $20, %ecx
 3:      loop    3b
