@@ -78,7 +78,7 @@ export class Puppy {
 /** A host with the design's module, and a guest opened in it. */
 export const bootDesign = (
   design: Choices,
-  { vcpus = 1, bytes = MEMORY }: { readonly vcpus?: number; readonly bytes?: number } = {},
+  { vcpus = 1, processors = vcpus, bytes = MEMORY }: Partial<Record<"vcpus" | "processors" | "bytes", number>> = {},
 ): Promise<Hosted> =>
   bootHost(design.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: false }, {
     core,
@@ -87,7 +87,7 @@ export const bootDesign = (
     log: EventLog.off,
     design,
     vcpus,
-    processors: vcpus,
+    processors,
     seed: 7,
   })
 
