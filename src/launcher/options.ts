@@ -433,14 +433,14 @@ export const parse = (version: string, args: ReadonlyArray<string>): Effect.Effe
       if (!(thrown instanceof CommanderError)) throw thrown
       if (thrown.exitCode === 0) return Effect.succeed({ kind: "text", text })
       // A command line without a command: commander would print all of its help as the error.
+      const known = command.commands.find((c) => c.name() === args[0])
       const problem =
-        thrown.code === "commander.help" ? "there is no command; did you mean `lguest64 run`?" : thrown.message
-      return Effect.fail(
-        new UsageError({
-          problem: oneLine(problem),
-          command: command.commands.find((c) => c.name() === args[0])?.name(),
-        }),
-      )
+        thrown.code !== "commander.help"
+          ? thrown.message
+          : known === undefined
+            ? "there is no command; did you mean `lguest64 run`?"
+            : `${known.name()} is one of ${known.commands.map((c) => `\`${known.name()} ${c.name()}\``).join(", ")}`
+      return Effect.fail(new UsageError({ problem: oneLine(problem), command: known?.name() }))
     }
     if (up !== undefined) return Effect.succeed({ kind: "up", options: up })
     if (report !== undefined) return Effect.succeed({ kind: "report", options: report })
