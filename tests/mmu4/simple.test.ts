@@ -252,9 +252,16 @@ describe("on-demand shadows", () => {
     g.mmu.vcpus[0]!.flushAddress(page)
     expect(g.world.hardware[1]!.tlb.size).toBe(tlb)
     expect(g.mmu.stats.tlbFlushes).toBe(0)
-    g.set(PT, 0, 0n)
-    g.mmu.entryChanged(PT * 4096) // no TLB hears announcements
-    expect(g.access(page, "r", false, 1)).toBe(30)
+    check(g.world)
+  })
+
+  it("take an announcement for an INVLPG on all virtual CPUs", () => {
+    const g = boot({ method, vcpus: 2 })
+    for (const vcpu of [0, 1]) g.access(page, "r", false, vcpu)
+    g.set(PT, 0, entryOf(31, P | W | U | A | D))
+    g.mmu.entryChanged(PT * 4096)
+    expect(g.mmu.describe(0, page, false).shadow.at(-1)!.note).toBe("empty")
+    for (const vcpu of [0, 1]) expect(g.access(page, "r", false, vcpu)).toBe(31)
     check(g.world)
   })
 })

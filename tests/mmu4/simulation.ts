@@ -194,9 +194,9 @@ export class Simulation {
     this.remember()
   }
 
-  /** The guest has said that an entry has changed: where that counts, nobody goes by what it was. */
+  /** The guest has said that an entry has changed: nobody goes by what it was. (kvm: what is below it may lag.) */
   private announced(gpa: number): void {
-    if (this.world.method !== "throw-away") return
+    if (this.world.method === "kvm") return
     for (const { spaces } of this.processors)
       for (const seen of spaces.values())
         for (const translations of seen)

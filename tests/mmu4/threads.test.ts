@@ -232,10 +232,10 @@ describe.each([
     const { shadowFaults, reclaimed, floods, refreshed, newRoots, flushAddresses } = mmu.stats
     const { fill, dirty, unsync, emulate, guest, mmio } = shadowFaults
     const watched = [total.windows, floods, unsync, emulate]
-    const everybody = [total.accesses, total.stores, fill, dirty, guest, mmio, newRoots, flushAddresses]
+    const everybody = [refreshed, total.accesses, total.stores, fill, dirty, guest, mmio, newRoots, flushAddresses]
     expect(everybody).not.toContain(0)
     // What is thrown away at each CR3 load hardly ever meets its limit.
-    if (kind.method !== "on-demand") expect([refreshed, reclaimed[1]]).not.toContain(0)
+    if (kind.method !== "on-demand") expect(reclaimed[1]).toBeGreaterThan(0)
     if (kind.method === "kvm") expect(watched).not.toContain(0)
     else expect(new Set(watched)).toEqual(new Set([0]))
     mmu.destroy()

@@ -1,10 +1,11 @@
 import type { ShadowMmuConfig } from "../interface.ts"
+import { announced } from "../simple/announced.ts"
 import { SimpleMmu } from "../simple/index.ts"
 import type { Method } from "../simple/method.ts"
 import type { SimpleState } from "../simple/state.ts"
 import { keyOf, resetSpace } from "../simple/tree.ts"
 import type { SimpleVcpuState } from "../simple/vcpuState.ts"
-import { announced } from "./announced.ts"
+import { remake } from "./remake.ts"
 
 /*
  * H:344 lguest's own way, with two levels more than it ever had (H:340). Four roots are kept, because a Guest that goes
@@ -45,7 +46,9 @@ const flush = (s: SimpleState, v: SimpleVcpuState, global: boolean): void => {
   s.flushOwn(v)
 }
 
-const THROW_AWAY: Method = { spaces: SPACES, loaded, flush, entryChanged: announced }
+const entryChanged = (s: SimpleState, gpa: number): void => announced(s, gpa, remake)
+
+const THROW_AWAY: Method = { spaces: SPACES, loaded, flush, entryChanged }
 
 /** Shadows of a few roots, told of changes by the guest, thrown away whole; throws BadMmuConfig. */
 export const createThrowAwayMmu = (config: ShadowMmuConfig): SimpleMmu => new SimpleMmu(config, THROW_AWAY)

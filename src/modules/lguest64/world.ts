@@ -18,24 +18,30 @@ export interface World {
 }
 
 const nothing = () => undefined
-const nobody: TlbFlusher = { flushAll: nothing, flushPage: nothing }
-
-/** One call empties all processors of the guest, whichever virtual CPU they run. Who flushes for himself is out already. */
-const forEverybody = (guest: Guest64, vcpus: number, before: () => void): ReadonlyArray<TlbFlusher> => {
-  const everybody: TlbFlusher = {
-    flushAll: (own) => {
-      if (own === true) return
-      before()
-      guest.shootDown()
+/**
+ * One call empties all processors of the guest, whichever virtual CPU they run. Who flushes for himself is out already, and
+ * `mine` is all that is left to do for him.
+ */
+const forEverybody = (
+  guest: Guest64,
+  vcpus: number,
+  before: () => void,
+  mine: (vcpu: number) => void,
+): ReadonlyArray<TlbFlusher> =>
+  Array.from({ length: vcpus }, (_, vcpu) => ({
+    flushAll: (own?: boolean) => {
+      if (own === true) mine(vcpu)
+      else if (vcpu === 0) {
+        before()
+        guest.shootDown()
+      }
     },
     flushPage: nothing,
-  }
-  return Array.from({ length: vcpus }, (_, vcpu) => (vcpu === 0 ? everybody : nobody))
-}
+  }))
 
 /** Every entry loads CR3, and no shadow entry is global: who is out of the guest has nothing stale. */
 const switched: World = {
-  flushers: (guest, vcpus) => forEverybody(guest, vcpus, nothing),
+  flushers: (guest, vcpus) => forEverybody(guest, vcpus, nothing, nothing),
   entering: nothing,
   mayResume: () => false,
 }
@@ -46,9 +52,14 @@ const switched: World = {
  */
 const mapped: World = {
   flushers: (guest, vcpus) =>
-    forEverybody(guest, vcpus, () => {
-      for (const { words } of guest.vcpus) words.askFlush()
-    }),
+    forEverybody(
+      guest,
+      vcpus,
+      () => {
+        for (const { words } of guest.vcpus) words.askFlush()
+      },
+      (vcpu) => guest.vcpus[vcpu]!.words.askFlush(),
+    ),
   entering: (v) => {
     if (v.words.takeFlush()) v.registers.askFlush()
   },
