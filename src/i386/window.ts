@@ -90,7 +90,7 @@ export class GuestWindow {
     const placement = PLACEMENTS[choices.host]
     if (placement.everything && pageOffset < CALL_PAGE_ADDR)
       throw new RangeError(`the host's direct map is at 0x${pageOffset.toString(16)}, where its guests have their own`)
-    const called = choices.hypercall === "call-page"
+    const called = choices.hypercall === "call-page" || choices.interruptFlag === "rom"
     this.top = called ? CALL_PAGE_ADDR : placement.everything ? pageOffset : SWITCHER_ADDR
     this.fence = placement.fence(pageOffset)
     this.stubs = placement.stubs

@@ -10,15 +10,12 @@ export const lguestBut = (other: Partial<Choices>): Choices => {
   return design
 }
 
-/** Every answer that i386 has and lguest has not given, each by itself; a ROM needs the page to be called in. */
+/** Every answer that i386 has and lguest has not given, each by itself. */
 export const ALTERNATIVES: ReadonlyArray<readonly [name: string, design: Choices]> = DIMENSIONS.flatMap(
   ({ key, alternatives }) =>
     alternatives
       .filter(({ name, arches }) => arches.includes("i386") && String(LGUEST[key]) !== name)
-      .map(({ name }) => {
-        const called = name === "rom" ? { hypercall: "call-page" as const } : {}
-        return [`${key}: ${name}`, lguestBut({ [key]: name, ...called })] as const
-      }),
+      .map(({ name }) => [`${key}: ${name}`, lguestBut({ [key]: name })] as const),
 )
 
 /** And some of them together. */
