@@ -5,7 +5,7 @@ import { at, struct } from "../machine/layout.ts"
  * SWAPGS. The VCPU field is the whole of the proposal's change to the host: NULL unless a guest runs here, tested by
  * one comparison on every entry from user mode. The host's context switch sets it from the task that it switches to, so
  * it is right at any time that user code (of a host process or a guest) can be running. (On hosts that look elsewhere,
- * S:035, the field stays NULL.)
+ * S:031, the field stays NULL.)
  */
 export const PDA = struct("pda", "PDA", 0x1000, "per-CPU data area", {
   self: at(0x00, 8, "its own address"),

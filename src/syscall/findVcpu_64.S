@@ -1,7 +1,7 @@
 /*
- * S:015 Where is the VCPU descriptor? The proposal had one answer, thought aloud about a second, and was asked for a
- * third. Each is a handful of macros that the doors below are made with; the Host is assembled once for each and takes the
- * image that it was told to. You can skip two of them. The first is the one that runs if nobody asks for another.
+ * S:031 Where is the VCPU descriptor? The proposal had one answer, thought aloud about a second, and was asked for a
+ * third. Each is a handful of macros that the doors are made with; the Host is assembled once for each and takes the image
+ * that it was told to. You can skip two of them: the first is the one that runs if nobody asks for another.
  *
  *  SAVE_REGS_UNLESS_GUEST label      an exception or interrupt from user mode: GS becomes the PDA's, the registers go on the
  *                                    stack; where a guest runs: to `label`, with nobody knowing what is saved but
@@ -17,7 +17,7 @@
 
 #if defined(FIND_VCPU_PDA) || defined(FIND_VCPU_NOWHERE)
 /*
- * S:016 The proposal: "another field in the per cpu PDA structure". SWAPGS has fetched the PDA anyway, so the question
+ * S:033 The proposal: "another field in the per cpu PDA structure". SWAPGS has fetched the PDA anyway, so the question
  * is one comparison with memory, and costs no register.
  */
         .macro SAVE_REGS_UNLESS_GUEST label
@@ -55,7 +55,7 @@
 
 #elif defined(FIND_VCPU_TASK)
 /*
- * S:017 "We can also just add the field to the task structure and not the PDA since the task structure is referenced
+ * S:035 "We can also just add the field to the task structure and not the PDA since the task structure is referenced
  * off this structure, but the overhead in code execution might be too much." Here is that overhead: one load. The
  * context switch has nothing to copy any more; but the task of a Guest has to be mapped while it runs.
  */
@@ -92,7 +92,7 @@
 
 #else
 /*
- * S:018 "These would be better just mapped to a known address?" Then no register is needed to find it, and no GS: the
+ * S:037 "These would be better just mapped to a known address?" Then no register is needed to find it, and no GS: the
  * comparison is with a page that is all zeros in the Host's tables, and in a Guest's its own virtual CPU's descriptor.
  *
  * What it buys is not speed. While a Guest runs there is no PDA in its tables, nor anything else to write to but the

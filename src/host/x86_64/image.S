@@ -59,7 +59,7 @@
  * one task and wake up as another, in the middle of a function that both of them once called.
  *
  * Which task runs next is decided in the gate; that it runs is done here. The gate returns the next task, or NULL to
- * stay. The line that matters to a guest is the one that copies the task's VCPU into the PDA (S:016).
+ * stay. The line that matters to a guest is the one that copies the task's VCPU into the PDA (S:033).
  */
         .balign 16
         .globl schedule

@@ -4,7 +4,7 @@ import * as atKnownAddress from "./image.known.gen.ts"
 import * as inTask from "./image.task.gen.ts"
 
 /*
- * The host's machine code, assembled once for each place where entry code can find the VCPU (S:015). All have the same
+ * The host's machine code, assembled once for each place where entry code can find the VCPU (S:031). All have the same
  * symbols.
  */
 
