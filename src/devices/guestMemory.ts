@@ -22,18 +22,33 @@ export class GuestMemory {
   private readonly ram: Ram
   private readonly base: number
   private readonly written: (gpa: number, bytes: number) => void
+  private readonly writing: (gpa: number, bytes: number) => boolean
 
   /**
    * @param base host-physical address of guest-physical 0; @param size bytes; @param written who wants to know of each write
-   * (a shadow MMU: what a device writes may be a page table).
+   * (a shadow MMU: what a device writes may be a page table); @param writing who is asked before each (where the processor walks
+   * the guest's own page tables no device may write them: a network card is as good a way to all of memory as any).
    */
-  constructor(ram: Ram, base: number, size: number, written: (gpa: number, bytes: number) => void = () => undefined) {
+  constructor(
+    ram: Ram,
+    base: number,
+    size: number,
+    written: (gpa: number, bytes: number) => void = () => undefined,
+    writing: (gpa: number, bytes: number) => boolean = () => true,
+  ) {
     if (base & 3) throw new RangeError("a guest's memory must begin at a multiple of 4")
     if (base + size > ram.size) throw new RangeError("a guest's memory must lie within the machine's")
     this.ram = ram
     this.base = base
     this.size = size
     this.written = written
+    this.writing = writing
+  }
+
+  /** Refuses to write to [gpa, gpa + bytes). */
+  private checkWrite(gpa: number, bytes: number): void {
+    this.check(gpa, bytes)
+    if (!this.writing(gpa, bytes)) throw new GuestFault(`a device was sent to write to a page table at ${hex(gpa)}`)
   }
 
   /** Refuses a range that is not wholly in the guest's memory. `gpa` may be anything up to 2^64. */
@@ -54,13 +69,13 @@ export class GuestMemory {
   }
 
   write16(gpa: number, value: number): void {
-    this.check(gpa, 2)
+    this.checkWrite(gpa, 2)
     this.ram.write16(this.base + gpa, value)
     this.written(gpa, 2)
   }
 
   write32(gpa: number, value: number): void {
-    this.check(gpa, 4)
+    this.checkWrite(gpa, 4)
     this.ram.write32(this.base + gpa, value)
     this.written(gpa, 4)
   }
@@ -73,7 +88,7 @@ export class GuestMemory {
 
   /** Whoever reads this sees what was written before it. */
   atomicWrite16(gpa: number, value: number): void {
-    this.check(gpa, 2)
+    this.checkWrite(gpa, 2)
     this.ram.atomicWrite16(this.base + gpa, value)
     this.written(gpa, 2)
   }
@@ -85,7 +100,7 @@ export class GuestMemory {
   }
 
   copyIn(gpa: number, bytes: Uint8Array): void {
-    this.check(gpa, bytes.length)
+    this.checkWrite(gpa, bytes.length)
     this.ram.copyIn(this.base + gpa, bytes)
     this.written(gpa, bytes.length)
   }

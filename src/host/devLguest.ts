@@ -63,6 +63,8 @@ export interface LguestDevice {
   goOn(): void
   /** Injects virtual interrupt `irq` (0..31). */
   irq(irq: number): void
+  /** Asked before the guest's devices write to its memory; false: they must not. `written` follows. */
+  writing(gpa: number, bytes: number): boolean
   /** The launcher's devices have written [gpa, gpa + bytes) of the guest's memory, which may be page tables. */
   written(gpa: number, bytes: number): void
   /** General register by its number in instruction encodings. */

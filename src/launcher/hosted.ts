@@ -72,7 +72,13 @@ export class HostedGuest {
       }
       this.levels[line] = level ? 1 : 0
     })
-    const memory = new GuestMemory(host.machine.ram, host.guestBase, memoryBytes, (gpa, n) => device.written(gpa, n))
+    const memory = new GuestMemory(
+      host.machine.ram,
+      host.guestBase,
+      memoryBytes,
+      (gpa, n) => device.written(gpa, n),
+      (gpa, n) => device.writing(gpa, n),
+    )
     this.board = new Board({
       ...(config.devices ?? noDevices()),
       pci,

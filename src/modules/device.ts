@@ -42,6 +42,9 @@ export abstract class GuestDevice<V extends DrivenVcpu> implements LguestDevice 
   }
 
   abstract initialize(setup: GuestSetup): void
+  writing(_gpa: number, _bytes: number): boolean {
+    return true
+  }
   abstract written(gpa: number, bytes: number): void
   abstract registerLo(index: number): number
   abstract registerHi(index: number): number

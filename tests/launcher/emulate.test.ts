@@ -15,6 +15,7 @@ const guest = (values: ReadonlyArray<bigint>) => {
     initialize: unused,
     read: unused,
     irq: unused,
+    writing: unused,
     written: unused,
     trap: unused,
     kill: unused,

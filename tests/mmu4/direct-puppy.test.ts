@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
+import { GuestFault, GuestMemory } from "../../src/devices/guestMemory.ts"
 import { EventLog } from "../../src/host/eventLog.ts"
 import { parseElf } from "../../src/launcher/elf.ts"
 import { HostedGuest, type HostedEvent } from "../../src/launcher/hosted.ts"
@@ -94,6 +95,30 @@ const answersIn = (output: string, script: typeof MIXED) =>
     // Numbers of processes in the background.
     return answer.replaceAll(/^\[\d+\]\n/gm, "")
   })
+
+it("no device writes to a page table", async () => {
+  const { guest, mmu } = await run({}, 1, ["poweroff 9"])
+  const { device, machine, guestBase } = guest.host
+  const memory = new GuestMemory(
+    machine.ram,
+    guestBase,
+    MEMORY,
+    (gpa, bytes) => device.written(gpa, bytes),
+    (gpa, bytes) => device.writing(gpa, bytes),
+  )
+  const table = mmu.vcpus[0]!.pgd
+  for (const write of [
+    () => memory.write16(table, 1),
+    () => memory.write32(table, 1),
+    () => memory.atomicWrite16(table, 1),
+    () => memory.copyIn(table - 4, new Uint8Array(8)),
+  ])
+    expect(write).toThrow(GuestFault)
+  const data = mmu.state.type.lastIndexOf(0) * 4096
+  memory.write32(data, 0x1234)
+  expect(memory.read32(data)).toBe(0x1234)
+  expect(mmu.state.holds[data / 4096]).toBe(0)
+})
 
 const KINDS: ReadonlyArray<readonly [name: string, choices: Partial<Choices>]> = [
   ["ring 3, two views", {}],

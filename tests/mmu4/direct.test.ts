@@ -165,6 +165,15 @@ describe("EXCLUSION", () => {
     expect(w.mmu.state.holds.every((n) => n === 0)).toBe(true)
   })
 
+  it("what a device is about to write is no table, and what it has written is not asked for again", () => {
+    const before = w.mmu.stats.zapAlls
+    expect(w.mmu.keepData(40 * 4096 + 100, 8)).toBe(true)
+    w.mmu.memoryWritten(40 * 4096 + 100, 8)
+    w.mmu.releaseData(40 * 4096 + 100, 8)
+    expect(w.mmu.stats.zapAlls).toBe(before)
+    expect(w.mmu.state.holds[40]).toBe(0)
+  })
+
   it("what the host is about to push a frame on stays data until the guest goes on", () => {
     expect(kernel().translate(kernelVpn(40), 8, PF_WRITE, false)).toMatchObject({ kind: FIXED, gpa: 40 * 4096 + 8 })
     expect(update(3, 1, entry(40, P | RW))).toMatch("which the host writes to")

@@ -21,14 +21,11 @@ export const forgetAll = (s: DirectState): void => {
   s.stats.alive.fill(0)
 }
 
-/** Somebody else has written [gpa, gpa + bytes). */
-export const memoryWritten = (s: DirectState, gpa: number, bytes: number): void => {
+/** Whether there is a page table in [gpa, gpa + bytes). */
+export const touchesTable = (s: DirectState, gpa: number, bytes: number): boolean => {
   const end = Math.min(s.count, Math.ceil((gpa + bytes) / FRAME_BYTES))
-  for (let gfn = Math.floor(gpa / FRAME_BYTES); gfn < end; gfn++)
-    if (s.type[gfn] !== DATA) {
-      forgetAll(s)
-      return
-    }
+  for (let gfn = Math.floor(gpa / FRAME_BYTES); gfn < end; gfn++) if (s.type[gfn] !== DATA) return true
+  return false
 }
 
 export const destroy = (s: DirectState): void => {

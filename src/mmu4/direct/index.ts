@@ -1,7 +1,7 @@
 import { FRAME_BYTES } from "../entries.ts"
 import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "../interface.ts"
 import { describe } from "./describe.ts"
-import { destroy, forgetAll, memoryWritten } from "./forget.ts"
+import { destroy, forgetAll, touchesTable } from "./forget.ts"
 import { DATA, DirectState } from "./state.ts"
 import { letGo, settle } from "./types.ts"
 import { updateEntry } from "./update.ts"
@@ -100,9 +100,11 @@ export class DirectMmu implements ShadowMmu {
 
   memoryWritten(gpa: number, bytes: number): void {
     const s = this.state
+    // Who has asked before (keepData, translate) has not written to a table, and needs no lock to be told so.
+    if (!touchesTable(s, gpa, bytes)) return
     s.mutex.lock()
     try {
-      memoryWritten(s, gpa, bytes)
+      if (touchesTable(s, gpa, bytes)) forgetAll(s)
     } finally {
       s.mutex.unlock()
     }

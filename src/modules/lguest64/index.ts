@@ -50,7 +50,12 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
     first.registers.setGpr(RSI, bootParams, 0)
   }
 
+  override writing(gpa: number, bytes: number): boolean {
+    return this.guest.shadow.keepData?.(gpa, bytes) ?? true
+  }
+
   override written(gpa: number, bytes: number): void {
+    this.guest.shadow.releaseData?.(gpa, bytes)
     this.guest.shadow.memoryWritten(gpa, bytes)
   }
 
