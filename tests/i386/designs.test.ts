@@ -4,6 +4,7 @@ import type { Choices } from "../../src/design/dimensions.ts"
 import type { Pending } from "../../src/host/devLguest.ts"
 import { code as imageCode } from "../../src/i386/image.gen.ts"
 import { FREE_PA, MOVED_PAGE_OFFSET, TEXT_PA } from "../../src/i386/layout.ts"
+import { restoreMachine, saveMachine } from "../../src/machine/snapshot.ts"
 import { CALL_PAGE_ADDR, IRET_FRAME, LHCALL, SWITCHER_ADDR } from "../../src/paravirt_ops/lguest.ts"
 import { ALTERNATIVES, lguestBut, MIXTURES } from "./choices.ts"
 import { symbols } from "./guest.gen.ts"
@@ -252,6 +253,38 @@ describe("hypercall IRET", () => {
       ),
       { numRuns: 60 },
     )
+  })
+})
+
+describe("a moment that is put back", () => {
+  it.each([
+    ["asked_clock", lguestBut({ interruptFlag: "hypercall", host: "everything-behind-limits" })],
+    ["rom_clock", lguestBut({ interruptFlag: "rom", host: "switcher" })],
+    ["user_mode", lguestBut({ mmu: "on-demand", host: "everything", events: "through-host" })],
+  ] as const)("goes on as it did (%s)", (entry, design) => {
+    const picture = (guest: TestGuest) => {
+      const { machine, parts, share } = guest.hosted
+      return { machine, heap: share().heap, parts }
+    }
+    /** What a guest says, and all that can be counted of it. */
+    const end = (guest: TestGuest) => {
+      const pending = guest.run()
+      const { statistics, processor, now } = guest.hosted.kernel
+      const { hypercalls, guestTraps } = statistics
+      return { pending, now, counts: processor.counters(), hypercalls: [...hypercalls], traps: [...guestTraps] }
+    }
+    const length = new TestGuest(entry, { design })
+    const { now } = end(length)
+    for (const part of [0.2, 0.5, 0.9]) {
+      const first = new TestGuest(entry, { design })
+      first.run(Math.floor(now * part))
+      const { machine, heap, parts } = picture(first)
+      const state = saveMachine(machine, heap, parts)
+      const second = new TestGuest(entry, { design })
+      const other = picture(second)
+      restoreMachine(other.machine, other.heap, other.parts, state)
+      expect(end(second)).toEqual(end(first))
+    }
   })
 })
 
