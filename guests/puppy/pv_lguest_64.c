@@ -122,7 +122,16 @@ void lguest64_direct_paging(void)
 
 static void lguest64_flush_tlb_one(ulong va) { lazy_hcall(LHCALL_FLUSH_TLB_ADDR, va, 0, 0); }
 static void lguest64_flush_tlb(bool global) { lazy_hcall(LHCALL_FLUSH_TLB, global, 0, 0); }
-static void lguest64_pgd_cleared(ulong pgd, ulong index) { async_hcall(LHCALL_SET_PGD, pgd, index, 0); }
+
+static void lguest64_pgd_cleared(ulong pgd, ulong index)
+{
+	/* Another processor can be given the tables' frames, as tables again, before our ring is emptied. */
+	if (many_cpus())
+		hcall(LHCALL_SET_PGD, pgd, index, 0, 0, 0);
+	else
+		async_hcall(LHCALL_SET_PGD, pgd, index, 0);
+}
+
 static ulong lguest64_read_cr2(void) { return SHARED(u64, LGS_CR2); }
 
 /* ---- The processor ---- */
