@@ -31,8 +31,11 @@ static bool in_initrd(ulong pa)
 	return pa + PAGE_SIZE > boot.initrd_start && pa < boot.initrd_start + boot.initrd_size;
 }
 
-/* Before the direct map exists, tables come from the first 4 MiB, which the image's own mapping covers. */
-static void *early_va(ulong pa) { return (void *)(pa + KERNEL_OFFSET); }
+/* Before the direct map exists, tables come from the first 4 MiB, which the image's own mapping covers; when those are used
+ * up, from what it reaches already. */
+#define IMAGE_MAPPING (4 * MiB)
+static ulong mapped; /* the direct map is made up to here */
+static void *early_va(ulong pa) { return pa < IMAGE_MAPPING ? (void *)(pa + KERNEL_OFFSET) : pa_to_va(pa); }
 
 ulong early_page(void)
 {
@@ -40,7 +43,7 @@ ulong early_page(void)
 		early_next = ALIGN_UP(va_to_pa(_end), PAGE_SIZE);
 	while (in_initrd(early_next))
 		early_next += PAGE_SIZE;
-	if (early_next >= 4 * MiB || early_next >> PAGE_SHIFT >= mem_pfns)
+	if (early_next >= max(IMAGE_MAPPING, mapped) || early_next >> PAGE_SHIFT >= mem_pfns)
 		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
 	ulong pa = early_next;
 	early_next += PAGE_SIZE;
@@ -88,7 +91,7 @@ void kernel_map_init(void)
 	if (top < 2 * MiB)
 		panic("not enough memory: %lu KiB of RAM, puppy needs 4 MiB", mem_total * 4);
 
-	for (ulong pa = 0; pa < top;) {
+	for (ulong pa = 0; pa < top; mapped = pa) {
 		if (pv_ops.large_pages && pa + LARGE <= top) {
 			/* One walk for each table of 512 large pages. */
 			ulong *entry = early_entry(pa + direct_map, 1);
