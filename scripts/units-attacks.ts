@@ -25,4 +25,14 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     external: new Map(),
     output: "src/launcher/attack/image64.gen.ts",
   },
+  {
+    name: "the attacks on i386",
+    source: "guests/attacks/i386.S",
+    sources: [...sources, "src/paravirt_ops/lguest.ts", "src/paravirt_ops/lguest64.ts", ...layouts],
+    address: 0xc010_0000n,
+    bits: 32,
+    offsets: `${abi("lguest_abi.h")}\n${attackDefines()}`,
+    external: new Map(),
+    output: "src/launcher/attack/image32.gen.ts",
+  },
 ]

@@ -81,7 +81,7 @@ ATTACK  hypercall_storm
 ATTACK  ring_storm
 1:      xorl    %ebx, %ebx
 2:      imull   $48, %ebx, %ecx
-        movq    $LHCALL_FLUSH_TLB, VIRT(SHARED_PA) + LGS_HCALLS(%rcx)
+        movq    $LHCALL_TS, VIRT(SHARED_PA) + LGS_HCALLS(%rcx)
         movq    $1, VIRT(SHARED_PA) + LGS_HCALLS + 8(%rcx)
         movb    $0, VIRT(SHARED_PA) + LGS_HCALL_STATUS(%rbx)
         incl    %ebx

@@ -13,6 +13,8 @@ export interface HostPage {
   readonly pa: number
   /** What the host itself writes there; undefined: nobody knows, and only the canary is looked at. */
   readonly volatile: ReadonlyArray<Span> | undefined
+  /** Where in it there is room that nobody uses; default: wherever there are most zeros. */
+  readonly place?: number
   /** No secret is put there. */
   readonly plain?: boolean
 }

@@ -2,6 +2,7 @@ import type { Arch, Choices } from "../../design/dimensions.ts"
 import type { Pending } from "../../host/devLguest.ts"
 import { STATUS_FORGED } from "./layout.ts"
 import type { Platform } from "./platform.ts"
+import { platform32 } from "./platform32.ts"
 import { platform64 } from "./platform64.ts"
 import type { Attack } from "./registry.ts"
 import { strikeEverywhere } from "./strike.ts"
@@ -25,7 +26,7 @@ const STATUS_WRONG = 99
 /** And of those who had an exception that they did not expect. */
 const STATUS_EXCEPTION = 200
 
-const PLATFORMS: Record<Arch, Platform> = { x86_64: platform64, i386: platform64 }
+const PLATFORMS: Record<Arch, Platform> = { x86_64: platform64, i386: platform32 }
 
 const lines = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error))
 const panic = (error: unknown): Verdict => ({ kind: "breached", gains: [`the host broke (${lines(error)})`] })

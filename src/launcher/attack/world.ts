@@ -136,7 +136,7 @@ export class World {
         guarded.push({ name: page.name, pa: page.pa, bytes: PAGE, volatile: page.volatile })
       if (page.plain === true) continue
       const before = places.get(page.pa)
-      const at = before ?? unusedPlace(ram.copyOut(page.pa, PAGE), page.name.startsWith("a stack"))
+      const at = before ?? page.place ?? unusedPlace(ram.copyOut(page.pa, PAGE), page.name.startsWith("a stack"))
       if (at === undefined) continue
       places.set(page.pa, at)
       if (before === undefined) {
@@ -253,7 +253,7 @@ export class World {
       else if (kind === KINDS.FLAGS && (value & 0x200n) === 0n) found.add(`keeps interrupts off: EFLAGS ${hex(value)}`)
       else if (kind === KINDS.SELECTOR && (value & 3n) === 0n) found.add(RING_0)
     }
-    if (ram.read32(this.mark) === MARK) found.add(RING_0)
+    if (this.mark !== 0 && ram.read32(this.mark) === MARK) found.add(RING_0)
     // Code at ring 0 is told first, and what it has written is its doing.
     for (const line of this.guard.changes()) found.add(line)
     return [...found].sort((a, b) => Number(b === RING_0) - Number(a === RING_0))
