@@ -25,7 +25,8 @@ import { Fields, type State } from "../machine/snapshot.ts"
 /*
  * H:350 One more thing that i386 could do. There the Guest's kernel is in ring 1, between its processes and the Host,
  * and segments guard the latter; so the processor may take a system call straight from the Guest's ring 3 to the
- * Guest's ring 1, and the Host sleeps through it. Count what G:130 costs against that.
+ * Guest's ring 1, and the Host sleeps through it. Count what G:130 costs against that (`events: through-host` makes the
+ * elder one pay it too).
  *
  * A guest's interrupt descriptors. Two questions are asked of each: where does the host reflect this vector to, and may
  * the processor go there by itself? A direct trap never comes near the host: for a system call it is the difference

@@ -157,7 +157,7 @@ export const REGS_OFFSET = 4096 - REGS.size
  * S:150 Now the elder one, lguest's own, on i386. It lies at 0xFFC00000 in the Host's tables and in every Guest's: two
  * pages of text, and for each processor these two. It has no PDA to ask: while a Guest runs the processor has other
  * tables, so whatever comes in by the Switcher's stubs came from a Guest. Elegant, as long as there are segment limits
- * to hide behind.
+ * to hide behind; and, as it turned out, without them too (S:190).
  *
  * A processor's two pages as the Switcher sees them through one pointer. The first is the registers' page of whichever
  * guest runs (in the host's own tables: an empty page). The second is writable for the host and read-only in guests'

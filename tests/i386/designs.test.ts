@@ -69,6 +69,21 @@ describe("host: switcher", () => {
     expect(guest.hosted.kernel.statistics.hostInterrupts).toBeGreaterThanOrEqual(1)
   })
 
+  it.each([
+    ["at the end of the registers' page", 0xffc0_3000, "shutdown"],
+    ["in its middle", 0xffc0_2800, "shutdown"],
+    ["in the page that it cannot write", 0xffc0_3800, "killed"],
+    ["in the text", 0xffc0_0800, "killed"],
+    ["where nothing is", 0xffff_f000, "killed"],
+  ] as const)("nor by a stack for direct traps %s", (_where, esp, kind) => {
+    const guest = new TestGuest("stack_anywhere", { design })
+    guest.write(RESULTS + 32, esp)
+    expect(guest.run().kind).toBe(kind)
+    const calls = guest.hosted.kernel.statistics.hostSystemCalls
+    guest.pass(250_000_000)
+    expect(guest.hosted.kernel.statistics.hostSystemCalls).toBeGreaterThanOrEqual(calls + 4)
+  })
+
   it("in lguest's own design the same kernel does not even see them", () => {
     const guest = new TestGuest("over_pages")
     expect(guest.run().kind).toBe("killed")

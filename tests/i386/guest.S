@@ -701,6 +701,20 @@ ring0:  movl    %cs, %eax
         movl    %eax, %ss:results + 8
         iret
 
+/* The stack for direct traps is where the test says (results + 32), with no page of it to be kept mapped. */
+        .globl  stack_anywhere
+stack_anywhere:
+        BOOT
+        SET_GATE 0x80, stack_call, TRAP_GATE | DPL3
+        SET_GATE 3, stack_call, INTERRUPT_GATE | DPL3
+        movl    results + 32, %ecx
+        HCALL   LHCALL_SET_STACK, $LGUEST_KERNEL_DS, %ecx
+        TO_USER odd_process
+stack_call:
+        movl    %esp, results
+        HCALL   LHCALL_TS, $0
+        POWER_OFF 29
+
 /* A segment of thread-local storage that covers everything, in a design in which there must be no such thing. */
         .globl  wide_tls
 wide_tls:

@@ -148,15 +148,15 @@ const functions: Record<LhcallName, HypercallFunction> = {
   IRET: (v, a) => {
     const { registers: r } = v
     const at = a[0]!
-    const cs = v.readStack(at + I.cs.offset) & 0xffff
+    const cs = v.memory.readStack(at + I.cs.offset) & 0xffff
     if ((cs & 3) < GUEST_PL) kill(`IRET to segment ${hex(cs)}, which is of ring 0`)
     const outer = (cs & 3) !== GUEST_PL
-    const eip = v.readStack(at + I.eip.offset)
-    const eflags = v.readStack(at + I.eflags.offset)
-    r.set(R.eax.offset, v.readStack(at + I.eax.offset))
-    r.set(R.ebx.offset, v.readStack(at + I.ebx.offset))
-    const esp = outer ? v.readStack(at + I.esp.offset) : (at + I.esp.offset) >>> 0
-    if (outer) r.ss = v.readStack(at + I.ss.offset) & 0xffff
+    const eip = v.memory.readStack(at + I.eip.offset)
+    const eflags = v.memory.readStack(at + I.eflags.offset)
+    r.set(R.eax.offset, v.memory.readStack(at + I.eax.offset))
+    r.set(R.ebx.offset, v.memory.readStack(at + I.ebx.offset))
+    const esp = outer ? v.memory.readStack(at + I.esp.offset) : (at + I.esp.offset) >>> 0
+    if (outer) r.ss = v.memory.readStack(at + I.ss.offset) & 0xffff
     r.esp = esp
     r.cs = cs
     r.eflags = sanitizedFlags(eflags)

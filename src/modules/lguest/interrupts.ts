@@ -35,17 +35,17 @@ const pushFrame = (v: VirtualCpu, hasError: boolean, error: number): void => {
   const fromUser = (r.cs & 3) !== GUEST_PL
   if (fromUser && v.stackSegment === 0) kill("an event in a process before SET_STACK")
   const ss = fromUser ? v.stackSegment : r.ss
-  v.beginPush(ss, fromUser ? v.stackPointer : r.esp)
+  v.memory.beginPush(ss, fromUser ? v.stackPointer : r.esp)
   if (fromUser) {
-    v.push(r.ss)
-    v.push(r.esp)
+    v.memory.push(r.ss)
+    v.memory.push(r.esp)
   }
-  v.push(visibleFlags(v))
-  v.push(r.cs)
-  v.push(r.eip)
-  if (hasError) v.push(error)
+  v.memory.push(visibleFlags(v))
+  v.memory.push(r.cs)
+  v.memory.push(r.eip)
+  if (hasError) v.memory.push(error)
   r.ss = ss
-  r.esp = v.pushed
+  r.esp = v.memory.pushed
 }
 
 /** Makes the guest go on in its handler; an interrupt gate turns its interrupts off. */
@@ -81,7 +81,7 @@ const isAtIret = (v: VirtualCpu): boolean => {
 
 const takeFrameOver = (v: VirtualCpu): void => {
   const { registers: r } = v
-  r.eflags = sanitizedFlags(v.readStack(r.esp + 8) & ~CLEARED_BY_TRAP)
+  r.eflags = sanitizedFlags(v.memory.readStack(r.esp + 8) & ~CLEARED_BY_TRAP)
 }
 
 /**

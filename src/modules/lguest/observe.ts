@@ -36,7 +36,7 @@ export const trap = (v: VirtualCpu, vector: number): void => {
   const { registers: r } = v
   if (trace.on) trace.trap(vector, r.errorCode, r.eip, 0)
   if (!log.int) return
-  const code = log.instruction(v.instruction(), 32, r.eipText())
+  const code = log.instruction(v.memory.instruction(), 32, r.eipText())
   const where = `at ${r.eipText()} ring ${r.cs & 3}`
   log.line(now, "int", `vector ${vector} error 0x${r.errorCode.toString(16)} ${where}: ${code}`)
 }

@@ -11,6 +11,7 @@ import type { Guest } from "./guest.ts"
 import { hypercall } from "./hypercalls.ts"
 import * as observe from "./observe.ts"
 import { type InterruptFlag, interruptFlag } from "./interruptFlag.ts"
+import { KernelMemory } from "./kernelMemory.ts"
 import { isPortAccess } from "./instruction.ts"
 import { deliver, deliverInterrupts } from "./interrupts.ts"
 import { keptByHost, loadedOnEntry, type UseRoot } from "./roots.ts"
@@ -56,6 +57,8 @@ export class VirtualCpu implements VcpuRunner {
   readonly host: HostI386
   readonly task: Task
   readonly registers: GuestRegisters
+  /** Memory as its kernel sees it. */
+  readonly memory: KernelMemory
   /** The ABI of lguest knows no other virtual CPU. */
   readonly up = true
   /** Arguments of the hypercall in service, and of one from the ring. */
@@ -82,9 +85,6 @@ export class VirtualCpu implements VcpuRunner {
   interruptsOn = false
   /** What the launcher's read has to return with; the guest does not run while it is set. */
   pending: Pending | undefined
-  /** The stack pointer while a frame is pushed: offset in its segment, and the segment's base. */
-  pushed = 0
-  private pushBase = 0
   /** Bytes by which %eip is past the instruction that is being served. */
   private past = 0
   readonly descriptor: number
@@ -98,6 +98,7 @@ export class VirtualCpu implements VcpuRunner {
     this.host = host
     this.descriptor = pages.descriptor
     this.registers = new GuestRegisters(host.kernel.ram, pages.regs)
+    this.memory = new KernelMemory(host.kernel.ram, guest, this.registers)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
     const { design, window } = guest
     this.flag = interruptFlag(design.interruptFlag)
@@ -213,7 +214,7 @@ export class VirtualCpu implements VcpuRunner {
     const { registers: r } = this
     r.eip = (r.eip - this.past) >>> 0
     this.past = 0
-    return { cause, address: r.eipText(), instruction: this.instruction(), bits: 32 }
+    return { cause, address: r.eipText(), instruction: this.memory.instruction(), bits: 32 }
   }
 
   /** Gives the launcher something to do; the guest stops until it has. */
@@ -263,14 +264,14 @@ export class VirtualCpu implements VcpuRunner {
   /** IN and OUT in the kernel are for devices; everything else that needs ring 0 is the guest's own mistake. */
   private generalProtection(): void {
     const { registers: r } = this
-    if (r.errorCode === 0 && (r.cs & 3) === GUEST_PL && isPortAccess(this.instruction()))
+    if (r.errorCode === 0 && (r.cs & 3) === GUEST_PL && isPortAccess(this.memory.instruction()))
       this.forward(GENERAL_PROTECTION, 0)
     else this.reflectTrap(GENERAL_PROTECTION, r.errorCode)
   }
 
   private forward(trap: 13 | 14, address: number): void {
     this.host.kernel.statistics.forwarded++
-    this.leave({ kind: "io", trap, address, instruction: this.instruction(), bits: 32 })
+    this.leave({ kind: "io", trap, address, instruction: this.memory.instruction(), bits: 32 })
   }
 
   // --------------------------------------------------------------------------------------------- the launcher's side
@@ -353,59 +354,6 @@ export class VirtualCpu implements VcpuRunner {
       this.pinned = false
       this.unpinned = gva
     }
-  }
-
-  beginPush(ss: number, esp: number): void {
-    this.pushBase = this.guest.gdt.base(ss)
-    this.pushed = esp
-  }
-
-  /** Pushes a 32-bit word with the rights of the guest's kernel. */
-  push(value: number): void {
-    const { ram } = this.host.kernel
-    this.pushed = (this.pushed - 4) >>> 0
-    const gva = (this.pushBase + this.pushed) >>> 0
-    const at = this.guest.shadow.kernelPage(gva, true)
-    if (at < 0)
-      kill(`the stack at 0x${gva.toString(16)}, on which an event has to be pushed, is not mapped for writing`)
-    if ((gva & 0xfff) <= 0xffc) {
-      ram.write32(at, value)
-      return
-    }
-    // A word across two pages: nobody sane has such a stack, but it is allowed.
-    for (let i = 0; i < 4; i++) {
-      const byte = this.guest.shadow.kernelPage((gva + i) >>> 0, true)
-      if (byte < 0) kill(`the stack at 0x${gva.toString(16)}, on which an event has to be pushed, is not mapped whole`)
-      ram.write8(byte, value >>> (8 * i))
-    }
-  }
-
-  /** The 32-bit word at %ss:`address`. */
-  readStack(address: number): number {
-    const { ram } = this.host.kernel
-    const { registers: r, guest } = this
-    const gva = (guest.gdt.base(r.ss) + address) >>> 0
-    let value = 0
-    for (let i = 0; i < 4; i++) {
-      const at = guest.shadow.kernelPage((gva + i) >>> 0, false)
-      if (at < 0) kill(`the stack at 0x${gva.toString(16)} is not mapped`)
-      value |= ram.read8(at) << (8 * i)
-    }
-    return value >>> 0
-  }
-
-  /** Up to 15 bytes at the instruction pointer, fewer where the next page is not mapped. */
-  instruction(): Uint8Array {
-    const { ram } = this.host.kernel
-    const { registers: r, guest } = this
-    const start = guest.gdt.base(r.cs) + r.eip
-    const bytes = new Uint8Array(15)
-    for (let i = 0; i < bytes.length; i++) {
-      const at = guest.shadow.kernelPage((start + i) >>> 0, false)
-      if (at < 0) return bytes.subarray(0, i)
-      bytes[i] = ram.read8(at)
-    }
-    return bytes
   }
 
   /** Its next instruction is elsewhere, whatever it has just asked for. */
