@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Effect from "effect/Effect"
 import type { Arch } from "../../design/dimensions.ts"
 import { COST_EVENTS, COST_TABLES } from "../costs.ts"
@@ -79,6 +81,13 @@ class Runs {
   }
 }
 
+/**
+ * V8 does not count the memory of simulated machines as its own, and would keep dozens of those that are done before it looks. So it
+ * is made to look.
+ */
+setFlagsFromString("--expose-gc")
+const collectGarbage = runInNewContext("gc") as () => void
+
 const chosenDesigns = (files: Files["Service"], { names, arch }: BenchOptions) =>
   Effect.map(
     names.length === 0 ? loadDesigns(files) : Effect.forEach(names, (name) => loadDesign(files, name)),
@@ -110,6 +119,7 @@ export const bench = (
     for (const [i, [design, workload]] of pairs.entries()) {
       progress.show(i, pairs.length, `${design.name}, ${workload.name}`)
       rows.push(yield* Effect.promise(() => runs.get(design)!.row(workload)))
+      collectGarbage()
     }
     progress.done()
     return {
