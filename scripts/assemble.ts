@@ -87,7 +87,8 @@ export const assemble = (unit: AssemblyUnit): void => {
 export const allUnits = async (): Promise<ReadonlyArray<AssemblyUnit>> => {
   const { units: x86_64 } = await import("./units-x86_64.ts")
   const { units: i386 } = await import("./units-i386.ts")
-  return [...x86_64, ...i386]
+  const { units: attacks } = await import("./units-attacks.ts")
+  return [...x86_64, ...i386, ...attacks]
 }
 
 export const assembleAll = async (): Promise<ReadonlyArray<AssemblyUnit>> => {

@@ -9,4 +9,5 @@ image_start:
 #include "tables-32.S"
 #include "segments-32.S"
 #include "forge-32.S"
+#include "meltdown-32.S"
 image_end:

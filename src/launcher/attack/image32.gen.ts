@@ -18,6 +18,7 @@ export const symbols = {
   attack_idt_host_vector: 0x3200,
   attack_iret_flags: 0x2147,
   attack_iret_selectors: 0x202e,
+  attack_meltdown_fixed_area: 0x3bd9,
   attack_own_host_slot: 0x1182,
   attack_privileged_instructions: 0x2304,
   attack_pte_host_frame: 0xf4a,
@@ -35,6 +36,7 @@ export const symbols = {
   attack_thread_local: 0x80e,
   attack_user_far_transfers: 0x1f52,
   attack_user_hypercall: 0xcc0,
+  attack_user_meltdown: 0x3b77,
   attack_user_privileged_instructions: 0x2a86,
   attack_user_read_direct_map: 0xa1d,
   attack_user_read_fixed_area: 0x67f,
@@ -253,4 +255,10 @@ export const code =
   "6a7F//+LHVgQHwiLNRAQHwiBxgAIAACJ5b9zOhDAuf////+JcwSJ7Inlv4M6EMC5/////w8Liey7BQUQALkBAAAAugAAAAC+AAAA" +
   "ALgCAAAA6E3H//+9rToQwOlTxf//vigAAACLHXgQHwiB6wAQAACJ5b/QOhDAuf/////HA21hcmuJ7IP5/3U+g8ME98P/DwAAddyJ" +
   "5b/wOhDAuf////8PC4nsVrsAAAAAuQAAAAC6AAAAAL4AAAAAuAAAAADo38b//15OdZ27BQUQALkBAAAAugAAAAC+AAAAALgCAAAA" +
-  "6L3G//+NtCYAAAAAjbYAAAAAjMgWH4sVAAAfCMeCCAAfCAUAAADHghAAHwgAAAAAiYIYAB8Ig8IYgfoADwAAcwaJFQAAHwjr/g=="
+  "6L3G//+NtCYAAAAAjbYAAAAAjMgWH4sVAAAfCMeCCAAfCAUAAADHghAAHwgAAAAAiYIYAB8Ig8IYgfoADwAAcwaJFQAAHwjr/r2B" +
+  "OxDA6X/E///HBQCkAMBnAAMAxwUEpADAZxADAMcFCKQAwGcgAwDHBQykAMBnMAMAoQCAAcC7uDsACOmMxv//ix0QEB8I6IkAAAC7" +
+  "AIABwOh/AAAAuDwAAAC7AAAAAM2AveM7EMDpHcT//8cFAKQAwGcAAwDHBQSkAMBnEAMAxwUIpADAZyADAMcFDKQAwGcwAwC7FTwA" +
+  "COkvxv//xwUAIB8IAAAAAKEAIB8IOwXYEB8IcxSLHMXgEB8I6BQAAAD/BQAgHwjr37g8AAAAuwAAAADNgMcFCCAfCAAAAAChCCAf" +
+  "CFMBw+haAAAAW4XAeFSLFQggHwiIggAhHwj/BQggHwiD+gdy16EAIR8IixUAAB8Ix4IIAB8IAQAAAImaEAAfCImCGAAfCKEEIR8I" +
+  "iYIcAB8Ig8IYgfoADwAAcwaJFQAAHwjDvgAAEAgxyYnIweAGD648BkGB+QABAABy7g+u8Inlv/E8AAi5/////w+2A8HgBg+2BAbr" +
+  "/onsMcmDz/8PMYnFicrB4gYPthQWDzEp6IP4MnMGhf95DonPQYH5AAEAAHLbifjDuP/////D"

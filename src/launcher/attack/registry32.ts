@@ -76,6 +76,9 @@ export const attacks32: ReadonlyArray<Attack> = [
   }),
   kernel("nmi-everywhere", "an NMI at every instruction of the switch", { entry: "attack_doors", strike: "nmi" }),
 
+  user("user-meltdown", "reads host and kernel by a load that is denied late", { lateChecks: true }),
+  user("meltdown-fixed-area", "reads so what both worlds have mapped", { lateChecks: true, limit: 20_000_000 }),
+
   kernel("forge-idt", "puts a gate of its own into the IDT"),
   kernel("forge-gdt", "puts a call gate into the GDT"),
   kernel("forge-tss", "has ring 0's stack in the host's memory"),
