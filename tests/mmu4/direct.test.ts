@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { beforeEach, describe, expect, it } from "vitest"
 import { A, D, NX_HI, P, PS, RW, US } from "../../src/mmu4/entries.ts"
 import { DEVICE, FORCED, G, plainLow, WITHHELD } from "../../src/mmu4/direct/entry.ts"
-import { DATA, USER_TABLE } from "../../src/mmu4/direct/state.ts"
+import { DATA, USER_TABLE, WRITERS } from "../../src/mmu4/direct/state.ts"
 import { createDirectMmu } from "../../src/mmu4/direct/index.ts"
 import {
   BadMmuConfig,
@@ -154,6 +154,21 @@ describe("EXCLUSION", () => {
     expect(update(3, 1, entry(40, P | RW))).toBe("")
     for (const vpn of [kernelVpn(40), 2, 5]) expect(w.access(1, vpn, PF_WRITE)).toMatchObject({ kind: EMULATE })
     expect(w.mmu.state.writable[40]).toBe(0)
+  })
+
+  it("however often a frame is mapped writable, a few may write to it at a time, and all in turn", () => {
+    const vpns = [0, 1, 2, 3, 4, 5, 6, 7]
+    for (const vpn of vpns) expect(update(7, vpn, entry(40, P | RW | US))).toBe("")
+    expect(w.mmu.state.writable[40]).toBe(WRITERS)
+    for (let turn = 0; turn < 2; turn++)
+      for (const vpn of [...vpns, kernelVpn(40)]) {
+        w.processors[0]!.flush()
+        expect(w.access(0, vpn, PF_WRITE)).toBe(FIRST + 40)
+        expect(w.check()).toEqual([])
+      }
+    for (const vpn of vpns) expect(update(7, vpn, entry(40, P | RW | US | A | D))).toBe("")
+    for (const vpn of vpns) expect(update(7, vpn, 0)).toBe("")
+    expect(update(3, 1, entry(40, P | RW))).toBe("")
   })
 
   it("what the host writes to is no table, and the other way round", () => {

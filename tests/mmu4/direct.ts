@@ -13,7 +13,7 @@ import {
 } from "../../src/mmu4/interface.ts"
 import { TestAllocator, TestMemory } from "./world.ts"
 import { DEVICE, FORCED, WITHHELD } from "../../src/mmu4/direct/entry.ts"
-import { DATA, type DirectState, levelOfType, USER_TABLE } from "../../src/mmu4/direct/state.ts"
+import { DATA, type DirectState, levelOfType, USER_TABLE, WRITERS } from "../../src/mmu4/direct/state.ts"
 
 /* The direct MMU's invariants, counted from scratch: from the tables in memory and nothing else. */
 
@@ -22,6 +22,8 @@ interface Counts {
   readonly typeCount: Int32Array
   readonly references: Int32Array
   readonly writable: Int32Array
+  /** Numbers of the entries that may write, by frame. */
+  readonly writers: Map<number, number[]>
 }
 
 const hex = (n: number): string => `0x${n.toString(16)}`
@@ -34,6 +36,7 @@ export const recount = (s: DirectState): string[] => {
     typeCount: new Int32Array(s.count),
     references: new Int32Array(s.count),
     writable: new Int32Array(s.count),
+    writers: new Map(),
   }
   const refer = (gfn: number) => {
     counts.typeCount[gfn]!++
@@ -67,7 +70,10 @@ export const recount = (s: DirectState): string[] => {
         counts.references[target]!++
         if ((lo & DEVICE) !== 0) wrong.push(`${name} is a device's and present`)
         if ((lo & (RW | WITHHELD)) === (RW | WITHHELD)) wrong.push(`${name} is writable and not`)
-        if ((lo & RW) !== 0) counts.writable[target]!++
+        if ((lo & RW) !== 0) {
+          counts.writable[target]!++
+          counts.writers.set(target, [...(counts.writers.get(target) ?? []), gfn * 512 + i + 1])
+        }
       } else {
         refer(target)
         visit(target, (level - 1) | (level === 4 ? ((lo & US) !== 0 ? USER_TABLE : 0) : type & USER_TABLE))
@@ -93,6 +99,10 @@ export const recount = (s: DirectState): string[] => {
     say("typeCount", counts.typeCount[gfn]!, s.typeCount[gfn]!)
     say("references", counts.references[gfn]!, s.references[gfn]!)
     say("writable", counts.writable[gfn]!, s.writable[gfn]!)
+    const writers = (counts.writers.get(gfn) ?? []).sort((a, b) => a - b).join(" ")
+    const known = [...s.writers.subarray(gfn * WRITERS, (gfn + 1) * WRITERS)].filter((n) => n !== 0)
+    known.sort((a, b) => a - b)
+    if (writers !== known.join(" ")) wrong.push(`frame ${hex(gfn)}: ${writers} may write, not ${known.join(" ")}`)
     if (type !== DATA && counts.writable[gfn]! > 0) wrong.push(`page table ${hex(gfn)} is mapped writable`)
     if (type !== DATA && s.holds[gfn] !== 0) wrong.push(`page table ${hex(gfn)} may be written to by the host`)
   }

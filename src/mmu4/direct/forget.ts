@@ -16,7 +16,7 @@ export const forgetAll = (s: DirectState): void => {
   s.flushPending = true
   s.flushIfPending()
   for (const column of [s.type, s.typeCount, s.references, s.writable, s.pinned, s.isDying]) column.fill(0)
-  for (const column of [s.parent, s.firstWriter, s.lastWriter]) column.fill(0)
+  for (const column of [s.parent, s.writers]) column.fill(0)
   s.dyingCount = 0
   s.stats.alive.fill(0)
 }

@@ -1,6 +1,6 @@
-import { ENTRIES, ENTRY_BYTES, P, RW } from "../entries.ts"
-import { changeLow, DEVICE, forceUser, G, guestFrame, isDevice, readEntry, wantsWrite, WITHHELD } from "./entry.ts"
-import { DATA, type DirectState, levelOfType } from "./state.ts"
+import { ENTRIES, ENTRY_BYTES, FRAME_BYTES, P, RW } from "../entries.ts"
+import { changeLow, DEVICE, forceUser, G, guestFrame, isDevice, wantsWrite, WITHHELD } from "./entry.ts"
+import { DATA, type DirectState, WRITERS } from "./state.ts"
 
 /*
  * Entries of level 1, and who may write to what. A frame is a page table or mapped writable, never both. Xen refuses a
@@ -10,12 +10,48 @@ import { DATA, type DirectState, levelOfType } from "./state.ts"
  * all of its memory writable, as kernels do, needs to know of this only that its stores to tables are refused.
  */
 
-/** Number of an entry, + 1: what the hints hold. */
+/** Number of an entry, + 1: 0 is none. */
 export const entryNumber = (table: number, index: number): number => table * ENTRIES + index + 1
 
-const noteWriter = (s: DirectState, gfn: number, number: number): void => {
-  if (s.writable[gfn]!++ === 0 || s.firstWriter[gfn] === 0) s.firstWriter[gfn] = number
-  else s.lastWriter[gfn] = number
+const addressOfNumber = (s: DirectState, number: number): number =>
+  s.addressOf(Math.floor((number - 1) / ENTRIES)) + ((number - 1) % ENTRIES) * ENTRY_BYTES
+
+/** An entry that may write to its frame may not any more. */
+const withhold = (s: DirectState, number: number): void => {
+  changeLow(s, addressOfNumber(s, number), RW, WITHHELD)
+  s.flushPending = true
+  s.stats.writeProtects++
+}
+
+/**
+ * M:094 And if you map one frame a million times, writable, and then hang it up as a table? Somebody would have to find
+ * all of those, while everybody waits.
+ *
+ * So few entries may write to a frame at a time, and they are known by number. One more takes the place of another, which
+ * gets it back when it is stored through: the guest notices nothing but a fault.
+ */
+const addWriter = (s: DirectState, gfn: number, number: number): void => {
+  const slots = gfn * WRITERS
+  for (let i = slots; i < slots + WRITERS; i++)
+    if (s.writers[i] === 0) {
+      s.writers[i] = number
+      s.writable[gfn]!++
+      return
+    }
+  // The first is mostly the guest's direct map.
+  const victim = slots + 1 + (number % (WRITERS - 1))
+  withhold(s, s.writers[victim]!)
+  s.writers[victim] = number
+}
+
+const removeWriter = (s: DirectState, gfn: number, number: number): void => {
+  const slots = gfn * WRITERS
+  for (let i = slots; i < slots + WRITERS; i++)
+    if (s.writers[i] === number) {
+      s.writers[i] = 0
+      s.writable[gfn]!--
+      return
+    }
 }
 
 /**
@@ -38,7 +74,7 @@ export const takeLeaf = (s: DirectState, number: number, lo: number, hi: number,
   if (wantsWrite(lo)) {
     if (s.type[gfn] === DATA) {
       own |= RW
-      noteWriter(s, gfn, number)
+      addWriter(s, gfn, number)
     } else own |= WITHHELD
   }
   s.references[gfn]!++
@@ -47,46 +83,27 @@ export const takeLeaf = (s: DirectState, number: number, lo: number, hi: number,
 }
 
 /** Gives back what an entry that stood in a table referred to. */
-export const dropLeaf = (s: DirectState, lo: number, hi: number): void => {
+export const dropLeaf = (s: DirectState, number: number, lo: number, hi: number): void => {
   if ((lo & P) === 0) return
   const gfn = guestFrame(s, lo, hi)
   s.references[gfn]!--
   if ((lo & RW) === 0) return
-  s.writable[gfn]!--
+  removeWriter(s, gfn, number)
   s.flushPending = true
 }
 
 /** A frame that was a page table is none: a store to it through the entry at `at` may go on. */
 export const grantWrite = (s: DirectState, table: number, at: number, gfn: number): void => {
+  addWriter(s, gfn, entryNumber(table, (at % FRAME_BYTES) / ENTRY_BYTES))
   changeLow(s, at, WITHHELD, RW)
-  noteWriter(s, gfn, entryNumber(table, (at % 4096) / ENTRY_BYTES))
 }
 
-const withhold = (s: DirectState, gfn: number, table: number, index: number): void => {
-  if (levelOfType(s.type[table]!) !== 1) return
-  const at = s.addressOf(table) + index * ENTRY_BYTES
-  readEntry(s, at)
-  if ((s.lo & (P | RW)) !== (P | RW) || guestFrame(s, s.lo, s.hi) !== gfn) return
-  changeLow(s, at, RW, WITHHELD)
-  s.writable[gfn]!--
-  s.flushPending = true
-  s.stats.writeProtects++
-}
-
-const withholdHinted = (s: DirectState, gfn: number, number: number): void => {
-  if (number > 0 && s.writable[gfn]! > 0) withhold(s, gfn, Math.floor((number - 1) / ENTRIES), (number - 1) % ENTRIES)
-}
-
-/**
- * Takes the right to write to a frame from every entry. Most frames are mapped by the guest's direct map alone, so two
- * hints nearly always do; what they do not find is looked for in all tables.
- */
+/** Takes the right to write to a frame from every entry. */
 export const withholdAll = (s: DirectState, gfn: number): void => {
-  withholdHinted(s, gfn, s.firstWriter[gfn]!)
-  withholdHinted(s, gfn, s.lastWriter[gfn]!)
-  s.lastWriter[gfn] = 0
-  for (let table = 0; s.writable[gfn]! > 0 && table < s.count; table++) {
-    if (levelOfType(s.type[table]!) !== 1) continue
-    for (let index = 0; index < ENTRIES; index++) withhold(s, gfn, table, index)
+  const slots = gfn * WRITERS
+  for (let i = slots; i < slots + WRITERS; i++) {
+    if (s.writers[i] !== 0) withhold(s, s.writers[i]!)
+    s.writers[i] = 0
   }
+  s.writable[gfn] = 0
 }

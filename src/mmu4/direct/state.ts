@@ -23,6 +23,9 @@ export const DATA = 0
 export const USER_TABLE = 8
 export const levelOfType = (type: number): number => type & 7
 
+/** Entries that may write to the same frame at a time. */
+export const WRITERS = 4
+
 const FLUSH = 0
 const DYING = 1
 const OPEN = 2
@@ -60,10 +63,10 @@ export class DirectState {
   readonly holds: Int32Array
   /** PML4s: stays one though no virtual CPU uses it. */
   readonly pinned: Uint8Array
-  /** Hints, entries by number + 1 (frame of the table * 512 + index): one that refers to the table; writable ones. */
+  /** Page tables: an entry that refers or has referred to it, by number (frame of the table * 512 + index) + 1. */
   readonly parent: Float64Array
-  readonly firstWriter: Float64Array
-  readonly lastWriter: Float64Array
+  /** The entries that may write to it, WRITERS places for each frame; 0: none. */
+  readonly writers: Float64Array
   /** Page tables that nothing refers to any more, and whether a frame is among them. */
   readonly dying: Int32Array
   readonly isDying: Uint8Array
@@ -112,8 +115,7 @@ export class DirectState {
     this.holds = heap.i32(count)
     this.pinned = heap.u8(count)
     this.parent = heap.f64(count)
-    this.firstWriter = heap.f64(count)
-    this.lastWriter = heap.f64(count)
+    this.writers = heap.f64(count * WRITERS)
     this.dying = heap.i32(count)
     this.isDying = heap.u8(count)
     this.linearTables = heap.i32(1 + Math.ceil(count / ENTRIES ** 2) + Math.ceil(count / ENTRIES))

@@ -50,9 +50,9 @@ export const takeEntry = (
 }
 
 /** Gives back what an entry of a table referred to. */
-export const dropEntry = (s: DirectState, type: number, index: number, lo: number, hi: number): void => {
+export const dropEntry = (s: DirectState, type: number, table: number, index: number, lo: number, hi: number): void => {
   const level = levelOfType(type)
-  if (level === 1) dropLeaf(s, lo, hi)
+  if (level === 1) dropLeaf(s, entryNumber(table, index), lo, hi)
   else if ((lo & P) !== 0 && !(level === 4 && s.hostSlot[index] !== 0)) putTable(s, guestFrame(s, lo, hi))
 }
 
@@ -65,7 +65,7 @@ const release = (s: DirectState, gfn: number, end: number): void => {
     const lo = s.memory.read32(at)
     const hi = s.memory.read32(at + 4)
     if (lo === 0) continue
-    dropEntry(s, type, index, lo, hi)
+    dropEntry(s, type, gfn, index, lo, hi)
     const plain = levelOfType(type) === 4 ? lo : plainLow(s, lo, hi)
     if (plain !== lo) s.memory.write32(at, plain)
   }

@@ -21,12 +21,13 @@ const replace = (s: DirectState, gfn: number, index: number, lo: number, hi: num
   const type = s.type[gfn]!
   const level = levelOfType(type)
   const at = s.addressOf(gfn) + index * ENTRY_BYTES
-  readEntry(s, at)
-  const oldLo = s.lo
-  const oldHi = s.hi
   if (!takeEntry(s, type, gfn, index, lo, hi)) return false
   const newLo = s.lo
   const newHi = s.hi
+  // Not before: the new one may have taken the old one's place among those that may write.
+  readEntry(s, at)
+  const oldLo = s.lo
+  const oldHi = s.hi
   writeEntry(s, at, newLo, newHi)
   if (level === 4) rootsFollow(s, gfn, index, newLo, newHi)
   // The same page, writable before and after: there is nothing that a processor must forget.
@@ -35,7 +36,7 @@ const replace = (s: DirectState, gfn: number, index: number, lo: number, hi: num
     (oldLo & newLo & (P | RW)) === (P | RW) &&
     guestFrame(s, oldLo, oldHi) === guestFrame(s, newLo, newHi)
   const pending = s.flushPending
-  dropEntry(s, type, index, oldLo, oldHi)
+  dropEntry(s, type, gfn, index, oldLo, oldHi)
   if (same) s.flushPending = pending
   return true
 }
