@@ -43,7 +43,7 @@ const run = (choices: Partial<Choices>, body: ReadonlyArray<number>, waits = fal
   ram.copyIn(hosted.guestBase + LOAD, Uint8Array.from([...BEGIN, ...body, ...END]))
   hosted.device.initialize({ entry: LOAD, bootParams: 0x1000 })
   if (!(hosted.device instanceof Lguest64Device)) throw new Error("the module is another one")
-  if (waits) hosted.device.vcpus[0]!.setRomPending(1)
+  if (waits) hosted.device.guest.vcpus[0]!.setRomPending(1)
   const pending = hosted.device.read(hosted.kernel.now + 1_000_000)
   const result = (index: number) => ram.read32(hosted.guestBase + RESULTS + 4 * index)
   return { pending, result, gate: hosted.kernel.processor.counters().vectors[ABI.HYPERCALL_VECTOR] }

@@ -359,6 +359,8 @@ export class HostX86_64 {
   /** An interrupt has been handled on top of a guest, which goes on if its module has nothing against it. */
   private resume(): boolean {
     const { kernel } = this
+    if (this.slotOf[kernel.currentPid] === NONE)
+      throw new HostPanic(`an interrupt of ${kernel.current.name}'s came in by the door of a guest`)
     const goesOn = kernel.runner.resume?.() === true
     if (goesOn) kernel.statistics.vcpuTaken++
     return goesOn

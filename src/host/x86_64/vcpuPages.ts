@@ -215,6 +215,10 @@ export class VcpuPagesTable {
       unmapPage(ram, root(), page)
       forget(page)
     }
+    if (this.vcpu === "known-address" && this.root[pages.slot] === 0) {
+      mapPage(ram, frames, root(), fixed(L.KNOWN_OFFSET), L.ZERO_PA, 0, true)
+      unmapPage(ram, root(), fixed(L.KNOWN_OFFSET) + 4096n)
+    }
     if (pages.root !== 0) {
       // What it has of the host's own tables stays the host's.
       if (this.root[pages.slot] === 0)
