@@ -124,6 +124,8 @@ const KINDS: ReadonlyArray<readonly [name: string, choices: Partial<Choices>]> =
   ["ring 3, two views", {}],
   ["ring 3, one space", { spaces: "one" }],
   ["ring 1, one space", { ring: 1, spaces: "one" }],
+  ["all of the host mapped, and CR3 with it", { host: "everything", pageOffset: "guest-moves" }],
+  ["the same at ring 1", { ring: 1, spaces: "one", host: "everything", pageOffset: "host-moves" }],
 ]
 
 describe.each(KINDS)("puppy's own tables: %s", (_, choices) => {

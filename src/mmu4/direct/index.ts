@@ -38,6 +38,9 @@ import { findEntry } from "./walk.ts"
  * There are no large pages and no tables that refer to themselves. An entry for a device has P clear in the table, so that
  * a guest that reads it back sees bit 9 in its place. Accessed and dirty flags are the processor's own, and cost nothing.
  *
+ * In the counts, a fault "dirty" is the first store to a page that was a page table, "fill" one in the linear view; a "zap" is
+ * a table that became data; writeProtects are entries that lost RW.
+ *
  * Files: entry.ts (what an entry says), leaf.ts (who may write), types.ts (what a frame is), update.ts (one change),
  * window.ts (a store), roots.ts, linear.ts, walk.ts (faults), forget.ts, describe.ts.
  */
