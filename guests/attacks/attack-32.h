@@ -1,7 +1,7 @@
 /*
- * attack.h's sibling for i386: a kernel at ring 1, linked at 3 GiB + 1 MiB, and one process. Registers: a TRY loses %eax, %ecx
- * (the vector, or -1), %edi and %ebp; a REPORT loses %edx; a hypercall %eax and its arguments' registers. Text that the process
- * runs stands between USER_CODE and KERNEL_CODE, because addresses in it are others.
+ * attack.h's sibling for i386: a kernel at ring 1, linked at 3 GiB + 1 MiB, and one process. Registers: a TRY loses
+ * %eax, %ecx (the vector, or -1), %edi and %ebp; a REPORT loses %edx; a hypercall %eax and its arguments' registers.
+ * Text that the process runs stands between USER_CODE and KERNEL_CODE, because addresses in it are others.
  */
 #define KERNEL_OFFSET   0xc0000000
 #define VIRT(x)         (KERNEL_OFFSET + (x))

@@ -1,9 +1,9 @@
 /*
- * What the attacks share: a kernel of a few pages, one process, and words to say what came of it. Every program begins with
- * ATTACK, is then the guest's kernel on its own page tables with handlers for everything, and may start its process with
- * GO_USER. The process runs at another address than its kernel, in pages that it may only read; both may write to the
- * reports. Registers: a TRY loses %r12, %r14 and %r15, an exception also %rax; a hypercall loses %rax, %rcx, %r11 and its
- * arguments; a REPORT loses %r10.
+ * What the attacks share: a kernel of a few pages, one process, and words to say what came of it. Every program begins
+ * with ATTACK, is then the guest's kernel on its own page tables with handlers for everything, and may start its
+ * process with GO_USER. The process runs at another address than its kernel, in pages that it may only read; both may
+ * write to the reports. Registers: a TRY loses %r12, %r14 and %r15, an exception also %rax; a hypercall loses %rax,
+ * %rcx, %r11 and its arguments; a REPORT loses %r10.
  */
 #define KERNEL_OFFSET   0xffffffff80000000
 #define VIRT(x)         (KERNEL_OFFSET + (x))

@@ -63,8 +63,9 @@ ATTACK  user_privileged_instructions
         .quad   USER_DATA
 
 /*
- * Every selector that there is, in every register and as the target of every far transfer: one of ring 0's code, a call gate that somebody
- * has left, the TSS as a task, an LDT. Where a transfer ends there is an invalid opcode; at ring 0 that would be the host's end.
+ * Every selector that there is, in every register and as the target of every far transfer: one of ring 0's code, a call
+ * gate that somebody has left, the TSS as a task, an LDT. Where a transfer ends there is an invalid opcode; at ring 0
+ * that would be the host's end.
  */
         .macro FAR_TRANSFERS stack
         xorl    %ebx, %ebx
@@ -106,8 +107,8 @@ ATTACK  user_far_transfers
         EXIT
 
 /*
- * A processor's LDTR is not empty after reset: its base is linear address 0, which is memory of whoever runs. A call gate there, to the host's
- * code segment, would make whoever calls it ring 0.
+ * A processor's LDTR is not empty after reset: its base is linear address 0, which is memory of whoever runs. A call
+ * gate there, to the host's code segment, would make whoever calls it ring 0.
  */
 ATTACK  ldt_gate
         leaq    ldt_payload(%rip), %rax
@@ -140,8 +141,8 @@ ATTACK  idt_host_vector
         PAYLOAD idt_payload
 
 /*
- * INT with every number, as kernel and as process: does the host believe that it was the hardware? Its gates say who may. %eax is 0, the
- * hypercall that does nothing, in case that there is one behind the gate.
+ * INT with every number, as kernel and as process: does the host believe that it was the hardware? Its gates say who
+ * may. %eax is 0, the hypercall that does nothing, in case that there is one behind the gate.
  */
         .macro  SOFTWARE_INTERRUPTS first
         movl    $\first, %ebx
@@ -179,8 +180,8 @@ ATTACK  user_software_interrupts
         EXIT
 
 /*
- * GS. The entry code exchanges it on every event and trusts what it then finds there. So: SWAPGS before the event, GS loaded by selector, and
- * bases that look like the PDA. NMIs come all the time.
+ * GS. The entry code exchanges it on every event and trusts what it then finds there. So: SWAPGS before the event, GS
+ * loaded by selector, and bases that look like the PDA. NMIs come all the time.
  */
 ATTACK  swapgs_games
         movl    $60, %r13d

@@ -1,8 +1,9 @@
 /* Instructions where two pages, two pieces of text or two worlds meet. */
 
 /*
- * An instruction whose first bytes are the attacker's and whose immediate operand is somebody else's: MOVABS at the end of a page reads the
- * eight bytes behind it into a register, without one load. Behind it lie the kernel's page, or the host's first.
+ * An instruction whose first bytes are the attacker's and whose immediate operand is somebody else's: MOVABS at the end
+ * of a page reads the eight bytes behind it into a register, without one load. Behind it lie the kernel's page, or the
+ * host's first.
  */
 #define BELOW_HOST      0xfffffefffffff000
 ATTACK  edge_immediate
@@ -74,8 +75,9 @@ ATTACK  user_edge_access
         EXIT
 
 /*
- * Text that is not what it was. The process has run a page; its kernel puts another one there. Who remembers decoded instructions by their address
- * runs the old one. Then a process that writes its own text while it runs it, by another address, and across two pages.
+ * Text that is not what it was. The process has run a page; its kernel puts another one there. Who remembers decoded
+ * instructions by their address runs the old one. Then a process that writes its own text while it runs it, by another
+ * address, and across two pages.
  */
 ATTACK  stale_text
         movl    $0x000001b8, VIRT(PAGES_PA)             /* MOV $1,%eax; RET */
@@ -131,8 +133,9 @@ ATTACK  stale_text
         EXIT
 
 /*
- * Single steps across the switch. With TF set each instruction ends in a debug exception; one that enters the host must not be stepped there
- * (the host's text at ring 0 has no handler for it), and MOV SS holds the exception back for just one instruction (CVE-2018-8897).
+ * Single steps across the switch. With TF set each instruction ends in a debug exception; one that enters the host must
+ * not be stepped there (the host's text at ring 0 has no handler for it), and MOV SS holds the exception back for just
+ * one instruction (CVE-2018-8897).
  */
         .macro STEP op:vararg
         TRYING
@@ -180,8 +183,9 @@ ATTACK  single_step
         EXIT
 
 /*
- * Round and round through the doors: system calls, INT 0x80, traps, a hypercall in each. The harness lets an NMI or an interrupt strike at every
- * instruction of the host that this executes; the process checks its registers, and a kernel that comes back with a wrong stack does not live long.
+ * Round and round through the doors: system calls, INT 0x80, traps, a hypercall in each. The harness lets an NMI or an
+ * interrupt strike at every instruction of the host that this executes; the process checks its registers, and a kernel
+ * that comes back with a wrong stack does not live long.
  */
 ATTACK  doors
         call    irq_on

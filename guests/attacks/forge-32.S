@@ -1,6 +1,9 @@
 /* What a kernel at ring 1 does with a Switcher that it can write to, or a host. */
 
-/* A gate for INT 30 of its own, with the Switcher's code segment: in the IDT of the Switcher's second page, then in the host's own. */
+/*
+ * A gate for INT 30 of its own, with the Switcher's code segment: in the IDT of the Switcher's second page, then in the
+ * host's own.
+ */
 ATTACK  forge_idt
         TOUCH   forge_payload
         movl    PARAMS + AP_IDT, %ebx

@@ -1,11 +1,13 @@
 /*
- * What a kernel at ring 1 would do with a host that is mapped: not look, but take over. Each of these goes for one structure that the
- * processor or the entry code believes, and ends in code of the attacker's at ring 0. Where the structure is not mapped, or is read-only, or belongs
- * to ring 0 alone, the first store is a page fault, and that is all.
+ * What a kernel at ring 1 would do with a host that is mapped: not look, but take over. Each of these goes for one
+ * structure that the processor or the entry code believes, and ends in code of the attacker's at ring 0. Where the
+ * structure is not mapped, or is read-only, or belongs to ring 0 alone, the first store is a page fault, and that is
+ * all.
  */
 
 /*
- * The PDA's pointer to the VCPU descriptor. Entry code jumps through it at ring 0: point it at a descriptor of our own, and trap.
+ * The PDA's pointer to the VCPU descriptor. Entry code jumps through it at ring 0: point it at a descriptor of our own,
+ * and trap.
  */
 ATTACK  forge_pda
         movq    $VIRT(PAGES_PA), %rdi
@@ -53,8 +55,8 @@ ATTACK  forge_descriptor
         PAYLOAD descriptor_payload
 
 /*
- * The TSS: the stack that the processor takes for the next event. In the middle of a frame of the host's, say, where the processor writes with
- * ring 0's rights what the attacker has in the registers.
+ * The TSS: the stack that the processor takes for the next event. In the middle of a frame of the host's, say, where
+ * the processor writes with ring 0's rights what the attacker has in the registers.
  */
 ATTACK  forge_tss
         movq    PARAMS + AP_TSS, %rbx
@@ -125,8 +127,8 @@ ATTACK  forge_gdt
 2:      ret
 
 /*
- * Its own state page, from the first byte to the last. That one is meant to be written, by the processor and for the guest: so what can be had
- * by writing nonsense there must be nothing.
+ * Its own state page, from the first byte to the last. That one is meant to be written, by the processor and for the
+ * guest: so what can be had by writing nonsense there must be nothing.
  */
 ATTACK  forge_state
         movl    $40, %r13d

@@ -1,8 +1,8 @@
 /* What a kernel may ask of its host, asked wrongly or too often. */
 
 /*
- * Any hypercall with any arguments: the variant says which. Every argument is one that somebody might forget to check: addresses
- * beyond memory, unaligned ones, ones that wrap around, that are not canonical, that are the host's.
+ * Any hypercall with any arguments: the variant says which. Every argument is one that somebody might forget to check:
+ * addresses beyond memory, unaligned ones, ones that wrap around, that are not canonical, that are the host's.
  */
 #define CLASSES         16
 ATTACK  hypercall_arguments

@@ -1,4 +1,7 @@
-/* All attacks on i386 designs in one image, linked at 3 GiB + 1 MiB and loaded at 1 MiB; each begins at its attack_ symbol. */
+/*
+ * All attacks on i386 designs in one image, linked at 3 GiB + 1 MiB and loaded at 1 MiB; each begins at its attack_
+ * symbol.
+ */
 #include "offsets.h"
 #include "attack-32.h"
 

@@ -1,4 +1,6 @@
-/* The kernel under the attacks on i386 (attack-32.h). Its virtual interrupts are off; the host's own come all the same. */
+/*
+ * The kernel under the attacks on i386 (attack-32.h). Its virtual interrupts are off; the host's own come all the same.
+ */
 #define BP_SUBARCH_DATA 0x240
 #define FUNCTION(n)     (LGUEST_CALL_PAGE + (n) * LGUEST_CALL_STRIDE)
 

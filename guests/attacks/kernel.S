@@ -1,6 +1,6 @@
 /*
- * The kernel under the attacks (attack.h). It adapts to the design that boot_params names as every guest must: by the door
- * for hypercalls, by selectors, by where the interrupt flag is, by what a page-table entry holds.
+ * The kernel under the attacks (attack.h). It adapts to the design that boot_params names as every guest must: by the
+ * door for hypercalls, by selectors, by where the interrupt flag is, by what a page-table entry holds.
  */
 #define BP_SUBARCH_DATA 0x240
 #define CALL_PAGE       (0xffff000000000000 + (LGUEST_HOST_PML4_SLOT << 39) + LGUEST_CALL_PAGE_OFFSET)

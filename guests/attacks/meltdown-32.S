@@ -1,6 +1,6 @@
 /*
- * A processor that checks late (docs/late-checks.md), from a process: what the U/S bit protects can be read all the same, what is not mapped
- * cannot, and a segment limit is checked in time. See meltdown.S.
+ * A processor that checks late (docs/late-checks.md), from a process: what the U/S bit protects can be read all the
+ * same, what is not mapped cannot, and a segment limit is checked in time. See meltdown.S.
  */
 #define PROBE           WINDOW
 #define NEAR            50

@@ -1,7 +1,8 @@
 /*
- * A processor that checks late (docs/late-checks.md). A load that is denied has its datum for some instructions all the same, and what they load
- * leaves lines in the cache: a byte of somebody else's, told by the time that one of 256 lines takes. All that the U/S bit protects is open to it;
- * what is not mapped is not. First the host's memory and another guest's, by the direct map; for a process its kernel's, too.
+ * A processor that checks late (docs/late-checks.md). A load that is denied has its datum for some instructions all the
+ * same, and what they load leaves lines in the cache: a byte of somebody else's, told by the time that one of 256 lines
+ * takes. All that the U/S bit protects is open to it; what is not mapped is not. First the host's memory and another
+ * guest's, by the direct map; for a process its kernel's, too.
  */
 #define PROBE           WINDOW          /* 4 pages: 256 lines */
 #define NEAR            50
@@ -100,8 +101,8 @@ ATTACK  user_meltdown
         EXIT
 
 /*
- * And what must be mapped while a guest runs, since the processor goes there at each event. It can be no secret: the text is public, but the PDA has
- * the host's stack in it.
+ * And what must be mapped while a guest runs, since the processor goes there at each event. It can be no secret: the
+ * text is public, but the PDA has the host's stack in it.
  */
 ATTACK  meltdown_fixed_area
         call    map_probe

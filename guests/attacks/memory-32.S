@@ -1,6 +1,7 @@
 /*
- * The host's memory on i386. There are limits on segments here, which x86_64 has lost: what is above one is out of reach whatever the page
- * tables say. In designs without them a kernel at ring 1 is a supervisor to paging, and only what is read-only is safe.
+ * The host's memory on i386. There are limits on segments here, which x86_64 has lost: what is above one is out of
+ * reach whatever the page tables say. In designs without them a kernel at ring 1 is a supervisor to paging, and only
+ * what is read-only is safe.
  */
 
 /* Writes to the Switcher's text. */
@@ -62,8 +63,9 @@ ATTACK  user_write_fixed_area
         EXIT
 
 /*
- * By a segment of thread-local storage. glibc's have a base above and negative offsets below, so their limit must be all of 4 GiB, and lguest
- * lets them be: with base 0 such a segment reaches the Switcher, past every fence. Loaded by the kernel at ring 1.
+ * By a segment of thread-local storage. glibc's have a base above and negative offsets below, so their limit must be
+ * all of 4 GiB, and lguest lets them be: with base 0 such a segment reaches the Switcher, past every fence. Loaded by
+ * the kernel at ring 1.
  */
 ATTACK  thread_local
         movl    $0x0000ffff, VIRT(PAGES_PA)

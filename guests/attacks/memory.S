@@ -1,11 +1,12 @@
 /*
- * The host's own memory, by the addresses at which the host has it: text, tables, PDA, descriptor, direct map. Who runs at
- * ring 3 is stopped by the supervisor bit; who runs at ring 1 only by what is not mapped, and by what is mapped read-only.
+ * The host's own memory, by the addresses at which the host has it: text, tables, PDA, descriptor, direct map. Who runs
+ * at ring 3 is stopped by the supervisor bit; who runs at ring 1 only by what is not mapped, and by what is mapped
+ * read-only.
  */
 
 /*
- * Writes to the text of entry code and Switcher. One store there and the next event is the attacker's: the same bytes are
- * executed by the host, at ring 0. Tried by the text's own address and by its place in the direct map.
+ * Writes to the text of entry code and Switcher. One store there and the next event is the attacker's: the same bytes
+ * are executed by the host, at ring 0. Tried by the text's own address and by its place in the direct map.
  */
 ATTACK  write_switcher
         call    write_text
@@ -64,8 +65,8 @@ ATTACK  user_write_fixed_area
         EXIT
 
 /*
- * The direct map: all of memory at one place, the host's and every other guest's. Where the whole host stays mapped while a
- * guest runs, this is what "mapped" means.
+ * The direct map: all of memory at one place, the host's and every other guest's. Where the whole host stays mapped
+ * while a guest runs, this is what "mapped" means.
  */
 ATTACK  read_direct_map
         call    read_direct
@@ -100,8 +101,8 @@ ATTACK  user_write_direct_map
         EXIT
 
 /*
- * What a world switch leaves behind. Nobody promises %rcx and %r11 after a hypercall; a host that leaves its own addresses in
- * them has told where it lives.
+ * What a world switch leaves behind. Nobody promises %rcx and %r11 after a hypercall; a host that leaves its own
+ * addresses in them has told where it lives.
  */
 ATTACK  leftover_registers
         HCALL   LHCALL_FLUSH_ASYNC

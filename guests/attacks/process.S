@@ -1,9 +1,12 @@
 /*
- * A process against its own kernel. Nobody but the guest is hurt; but a hypervisor that lets it happen has taken away from its
- * guests what the hardware gave them.
+ * A process against its own kernel. Nobody but the guest is hurt; but a hypervisor that lets it happen has taken away
+ * from its guests what the hardware gave them.
  */
 
-/* The kernel has read and written the page in question: what is in its shadows is in the process's reach, if those are the same. */
+/*
+ * The kernel has read and written the page in question: what is in its shadows is in the process's reach, if those are
+ * the same.
+ */
 use_own_page:
         movq    VIRT(KERNEL_PAGE_PA), %rax
         movq    %rax, VIRT(KERNEL_PAGE_PA)
@@ -29,9 +32,9 @@ ATTACK  user_write_kernel
         EXIT
 
 /*
- * Makes hypercalls as a process: the flag forged, the vector, the call page, a jump into the kernel's own code that makes one. Each
- * asks for the guest's end with a status that tells. In the second variant the kernel is careless: its process can write the page
- * with the flag.
+ * Makes hypercalls as a process: the flag forged, the vector, the call page, a jump into the kernel's own code that
+ * makes one. Each asks for the guest's end with a status that tells. In the second variant the kernel is careless: its
+ * process can write the page with the flag.
  */
 ATTACK  user_hypercall
         cmpq    $0, PARAMS + AP_VARIANT
@@ -69,8 +72,8 @@ ATTACK  user_hypercall
         EXIT
 
 /*
- * A translation that is no more. The process reads a page; its kernel takes the page away from it, tells the host, and keeps a secret
- * there. Variants: the entry cleared, its user bit cleared, the table above it cleared.
+ * A translation that is no more. The process reads a page; its kernel takes the page away from it, tells the host, and
+ * keeps a secret there. Variants: the entry cleared, its user bit cleared, the table above it cleared.
  */
 ATTACK  stale_tlb
         movl    $PAGES_PA, %edx
@@ -110,7 +113,10 @@ ATTACK  stale_tlb
         POKE    %rbx
         EXIT
 
-/* The same with the process on one virtual CPU and the kernel on the other, which tells the first by an IPI and waits for it. */
+/*
+ * The same with the process on one virtual CPU and the kernel on the other, which tells the first by an IPI and waits
+ * for it.
+ */
 ATTACK  stale_tlb_two
         leaq    4f(%rip), %rax
         movq    %rax, on_ipi(%rip)

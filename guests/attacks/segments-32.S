@@ -1,6 +1,6 @@
 /*
- * Descriptors: what i386 has and x86_64 has not. The guest asks for them one by one, and what it gets has been made harmless; each of these asks
- * for one that would not be.
+ * Descriptors: what i386 has and x86_64 has not. The guest asks for them one by one, and what it gets has been made
+ * harmless; each of these asks for one that would not be.
  */
 
 /* With a descriptor in entry 20, and its RPL 1: loads it, and looks and writes above the fence through it. */
@@ -19,7 +19,10 @@
 13:
         .endm
 
-/* Limits as large as they can be, bases close to the top, and segments that expand down, which begin where they seem to end. */
+/*
+ * Limits as large as they can be, bases close to the top, and segments that expand down, which begin where they seem to
+ * end.
+ */
 ATTACK  gdt_limits
         BY_SEGMENT 0x0000ffff, 0x00cf9200
         BY_SEGMENT 0x0000ffff, 0x00cf9600       /* expand-down, limit 4 GiB */
@@ -83,7 +86,10 @@ gdt_codes:
         .long   0x00cf9a00, 0x00cf9e00, 0x00cf9200, 0x00cfda00
         PAYLOAD gdt_payload
 
-/* System descriptors: a call gate to the host's code, a task gate, a TSS, an LDT; and the host's own entries overwritten. */
+/*
+ * System descriptors: a call gate to the host's code, a task gate, a TSS, an LDT; and the host's own entries
+ * overwritten.
+ */
 ATTACK  gdt_call_gate
         TOUCH   gate_payload
         movl    $gate_payload, %edi
@@ -280,7 +286,9 @@ ATTACK  user_privileged_instructions
 1:      PRIVILEGED
         EXIT
 
-/* A gate for a vector of the host's, with every type that a gate can have. A handler that is accepted is tried at once. */
+/*
+ * A gate for a vector of the host's, with every type that a gate can have. A handler that is accepted is tried at once.
+ */
 ATTACK  idt_host_vector
         TOUCH   idt_payload
         movl    PARAMS + AP_VARIANT, %esi

@@ -1,6 +1,6 @@
 /*
- * Where the stack is when something happens, and where one returns to. A host that pushes with its own rights on a stack that a
- * guest has named, or returns to an address that it has not looked at, works for the guest.
+ * Where the stack is when something happens, and where one returns to. A host that pushes with its own rights on a
+ * stack that a guest has named, or returns to an address that it has not looked at, works for the guest.
  */
 
 /* %rbx: the address that variant %rax says. */
@@ -101,8 +101,9 @@ ATTACK  user_rsp_host
         EXIT
 
 /*
- * Returns to addresses that are none. On some processors SYSRET and IRET fault at ring 0 on the way to them, with the guest's stack
- * pointer already loaded (CVE-2012-0217). The last variants get there by a system call whose return address is not canonical.
+ * Returns to addresses that are none. On some processors SYSRET and IRET fault at ring 0 on the way to them, with the
+ * guest's stack pointer already loaded (CVE-2012-0217). The last variants get there by a system call whose return
+ * address is not canonical.
  */
 ATTACK  noncanonical_return
         movq    PARAMS + AP_VARIANT, %rax
@@ -158,8 +159,8 @@ ATTACK  noncanonical_return
         EXIT
 
 /*
- * Returns by the hypercall to whatever selector there is: ring 0's, data, the TSS, none; and by IRETQ itself. Where it goes on, it looks
- * at which ring that is.
+ * Returns by the hypercall to whatever selector there is: ring 0's, data, the TSS, none; and by IRETQ itself. Where it
+ * goes on, it looks at which ring that is.
  */
 ATTACK  iret_selectors
         movq    PARAMS + AP_VARIANT, %rbx
@@ -198,8 +199,8 @@ ATTACK  iret_selectors
         PAYLOAD iret_payload
 
 /*
- * Returns with flags that only ring 0 may set: IOPL, which would open all ports, interrupts off, which would keep the processor for ever,
- * NT, VM, RF, AC and the virtual ones; and POPF with the same.
+ * Returns with flags that only ring 0 may set: IOPL, which would open all ports, interrupts off, which would keep the
+ * processor for ever, NT, VM, RF, AC and the virtual ones; and POPF with the same.
  */
 ATTACK  iret_flags
         movq    PARAMS + AP_VARIANT, %rax

@@ -10,7 +10,9 @@ try_window:
         POKE
         ret
 
-/* A leaf that names a frame of somebody else's: as the machine counts frames, as the guest does, and beyond everything. */
+/*
+ * A leaf that names a frame of somebody else's: as the machine counts frames, as the guest does, and beyond everything.
+ */
 ATTACK  pte_host_frame
         call    foreign_frame
         andl    $~0xfff, %edi

@@ -1,6 +1,6 @@
 /*
- * The guest's page tables, which the guest writes as it likes: what the processor walks must never say what they say before
- * it has been checked.
+ * The guest's page tables, which the guest writes as it likes: what the processor walks must never say what they say
+ * before it has been checked.
  */
 
 /* %rdx: an entry. Maps it at WINDOW and tells the host in every way that there is. */
@@ -23,9 +23,9 @@ use_window:
         ret
 
 /*
- * A leaf entry that names a frame of somebody else's: the host's, another guest's, the host's page tables. Each is tried as the
- * machine counts frames, as the guest counts them (so that adding the guest's base wraps around to it), and a few that lie
- * beyond everything.
+ * A leaf entry that names a frame of somebody else's: the host's, another guest's, the host's page tables. Each is
+ * tried as the machine counts frames, as the guest counts them (so that adding the guest's base wraps around to it),
+ * and a few that lie beyond everything.
  */
 ATTACK  pte_host_frame
         call    foreign_frame
@@ -63,8 +63,8 @@ foreign_frame:
         ret
 
 /*
- * A page of 2 MiB whose first half is the guest's and whose second half is not: who checks only where it begins gives away what
- * lies behind the guest's memory, which here is another guest.
+ * A page of 2 MiB whose first half is the guest's and whose second half is not: who checks only where it begins gives
+ * away what lies behind the guest's memory, which here is another guest.
  */
 ATTACK  huge_page_straddle
         movl    $0x200000, %edx
@@ -102,8 +102,8 @@ ATTACK  pdpt_gigabyte
         END
 
 /*
- * Bits of an entry that must be 0, one in each run, in a leaf, in an entry for 2 MiB and in an upper one: who takes the frame with
- * the wrong mask, or copies what he does not know, maps something else.
+ * Bits of an entry that must be 0, one in each run, in a leaf, in an entry for 2 MiB and in an upper one: who takes the
+ * frame with the wrong mask, or copies what he does not know, maps something else.
  */
 ATTACK  reserved_bits
         movl    $PAGES_PA, %edx
@@ -141,8 +141,8 @@ ATTACK  reserved_bits
         END
 
 /*
- * The slot of the PML4 that is the host's. The guest fills it with tables of its own: then either its next event finds no host
- * any more, or the host's pages are where the guest can reach them.
+ * The slot of the PML4 that is the host's. The guest fills it with tables of its own: then either its next event finds
+ * no host any more, or the host's pages are where the guest can reach them.
  */
 ATTACK  own_host_slot
         movl    $PDPT_LOW_PA, %edx
@@ -166,8 +166,8 @@ ATTACK  own_host_slot
         END
 
 /*
- * The shadows. A PML4 that contains itself shows its own tables at addresses that can be computed; if what is shown were the
- * shadow, one store there would map any frame of the machine, and nobody would check.
+ * The shadows. A PML4 that contains itself shows its own tables at addresses that can be computed; if what is shown
+ * were the shadow, one store there would map any frame of the machine, and nobody would check.
  */
 #define SELF            300
 #define SELF_MAP        (0xffff000000000000 + (SELF << 39))
@@ -194,8 +194,9 @@ ATTACK  reach_shadow
         ret
 
 /*
- * Two virtual CPUs. One changes an entry as fast as it can, from a frame of the guest's own to one that is not; the other makes the
- * host look at it: by faults, by hypercalls, by stores that the host carries out. Between the look and the use lies the attack.
+ * Two virtual CPUs. One changes an entry as fast as it can, from a frame of the guest's own to one that is not; the
+ * other makes the host look at it: by faults, by hypercalls, by stores that the host carries out. Between the look and
+ * the use lies the attack.
  */
 ATTACK  table_race
         movq    $race_entries, %rbx
@@ -235,8 +236,9 @@ race_entries:
         jmp     2b
 
 /*
- * The same a level up: an entry that is now a table, now a page of 2 MiB beyond the guest's memory. What was read as a table must
- * not be used as a page. The 2 MiB are the guest's for their first half, and at the address that is read the victim's.
+ * The same a level up: an entry that is now a table, now a page of 2 MiB beyond the guest's memory. What was read as a
+ * table must not be used as a page. The 2 MiB are the guest's for their first half, and at the address that is read the
+ * victim's.
  */
 ATTACK  upper_table_race
         movq    $race_upper, %rbx
@@ -307,8 +309,8 @@ race_frame:
         jmp     1b
 
 /*
- * Page tables without end. A host has so much memory; each root that the guest names, each table that it touches, costs some of it.
- * Two hundred roots, each with other tables below it, again and again.
+ * Page tables without end. A host has so much memory; each root that the guest names, each table that it touches, costs
+ * some of it. Two hundred roots, each with other tables below it, again and again.
  */
 ATTACK  table_exhaustion
         movl    $3, %r13d

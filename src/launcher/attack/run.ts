@@ -17,6 +17,8 @@ import { World } from "./world.ts"
 export interface RunAttackOptions {
   /** Of the secrets, and of the turns of several processors; default 0. */
   readonly seed?: number
+  /** What is done to the host once the attacker's guest is there, before it runs: for tests of what is found out. */
+  readonly prepare?: (world: World) => void
 }
 
 /** Simulated time that a run has, ns. */
@@ -44,8 +46,9 @@ const ending = (pending: Pending): Verdict => {
 }
 
 /** One run in a world; its guest is closed afterwards. */
-const runOnce = (world: World, attack: Attack, variant: number): Verdict => {
+const runOnce = (world: World, attack: Attack, variant: number, prepare?: (world: World) => void): Verdict => {
   world.begin(attack.entry, variant)
+  prepare?.(world)
   const before = world.hosted.kernel.time
   const { strike } = attack
   const struck = strike === undefined ? undefined : strikeEverywhere(world, strike)
@@ -65,7 +68,7 @@ export const runAttack = (
   core: WebAssembly.Module,
   choices: Choices,
   attack: Attack,
-  { seed = 0 }: RunAttackOptions = {},
+  { seed = 0, prepare }: RunAttackOptions = {},
 ): Verdict => {
   let killed: Verdict | undefined
   let note: string | undefined
@@ -83,7 +86,7 @@ export const runAttack = (
       })
       if (attack.nmis === true) world.nmiEvery = 131
       for (let variant = 0; variant < (attack.variants ?? 1); variant++) {
-        const verdict = runOnce(world, attack, variant)
+        const verdict = runOnce(world, attack, variant, prepare)
         if (verdict.kind === "breached") return verdict
         if (verdict.kind === "killed") killed ??= verdict
         else note ??= verdict.note
