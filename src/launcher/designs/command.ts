@@ -64,7 +64,7 @@ counts that do not exist.
 Exit status: 0 all is right; 78 something is not.`
 
 const ATTACK_HELP = `
-Attacks are guest programs (guests/attacks), kernels or their processes. docs/designs.md says how a verdict is reached.
+Attacks are guest programs (guests/attacks), kernels or their processes. docs/attacks.md says how a verdict is reached.
 
 Exit status: 0 every design is what it expects of itself; 1 one is not.`
 
