@@ -38,7 +38,10 @@ boot:
         incl    %ecx
         cmpl    $512, %ecx
         jb      3b
-        /* Read-only for the process: at its own address, and at ours, where we are while we change over to these tables. */
+        /*
+         * Read-only for the process: at its own address, and at ours, where we are while we change over to these tables. So
+         * is our first stack.
+         */
         leaq    IMAGE_PA + 0x65(%r8), %rax
         xorl    %ecx, %ecx
 4:      movq    %rax, PT_USER_PA(, %rcx, 8)
@@ -51,7 +54,7 @@ boot:
         leaq    (\pa) + \flags(%r8), %rax
         movq    %rax, \table + 8 * (\index)
         .endm
-        BOOT_ENTRY PT_LOW_PA, (USER_DATA_PA >> 12), USER_DATA_PA, USER_FLAGS    /* and our first stack */
+        BOOT_ENTRY PT_LOW_PA, (USER_DATA_PA >> 12), USER_DATA_PA, USER_FLAGS
         BOOT_ENTRY PT_USER_PA, 0x1f0, REPORTS_PA, USER_FLAGS
         BOOT_ENTRY PT_USER_PA, 0x1f1, PARAMS_PA, 0x65
         BOOT_ENTRY PT_USER_PA, 0x1f2, USER_DATA_PA, USER_FLAGS

@@ -65,6 +65,7 @@ const pages: Platform["pages"] = (hosted, design) => {
   const own = (name: string, pa: number, volatile: ReadonlyArray<Span>) =>
     found.push({ name, va: BigInt(pageOffsetOf(design) + pa), pa, volatile, plain: true })
   own("the host's GDT, IDT and TSS", cpuPage(hosted, design), CPU_VOLATILE)
+  own("the host's page directory", root, NOTHING)
   own("the host's text", L.TEXT_PA, NOTHING)
   own("the host's gates", L.GATE_PA, NOTHING)
   return found

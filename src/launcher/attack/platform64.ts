@@ -95,19 +95,6 @@ const describe = (offset: number, own: ReadonlyArray<number>): Omit<HostPage, "v
   return { name: "a task of the host", volatile: undefined }
 }
 
-const pages = (hosted: Hosted, design: Choices, device: LguestDevice): ReadonlyArray<HostPage> => {
-  const { ram } = hosted.machine
-  const own = slotsOf(device)
-  const found: HostPage[] = []
-  const table = (ram.read32(rootOf(hosted) + 8 * L.FIXED_SLOT) & ~(PAGE - 1)) >>> 0
-  walk(ram, table, 3, L.FIXED, (va, pa) => found.push({ va, pa, ...describe(Number(va - L.FIXED), own) }))
-  // The attacker's descriptor where its own tables have it.
-  const descriptor = found.find(({ va }) => va === descriptorAddress(own[0]!))
-  if (design.vcpu === "known-address" && descriptor !== undefined)
-    found.push({ ...descriptor, va: fixed(L.KNOWN_OFFSET) })
-  return found
-}
-
 /** Where physical address 0 is mapped: the slot of the upper half whose first page it is. */
 const directMap = (hosted: Hosted): bigint => {
   const { ram } = hosted.machine
@@ -115,6 +102,22 @@ const directMap = (hosted: Hosted): bigint => {
   for (const slot of [L.DIRECT_MAP_SLOT, L.MOVED_DIRECT_MAP_SLOT])
     if ((ram.read32(root + 8 * slot) & PRESENT) !== 0) return L.slotAddress(slot)
   throw new RangeError("the host has no direct map")
+}
+
+const pages = (hosted: Hosted, design: Choices, device: LguestDevice): ReadonlyArray<HostPage> => {
+  const { ram } = hosted.machine
+  const own = slotsOf(device)
+  const found: HostPage[] = []
+  const table = (ram.read32(rootOf(hosted) + 8 * L.FIXED_SLOT) & ~(PAGE - 1)) >>> 0
+  walk(ram, table, 3, L.FIXED, (va, pa) => found.push({ va, pa, ...describe(Number(va - L.FIXED), own) }))
+  const root = rootOf(hosted)
+  const tables = { name: "the host's page tables", va: directMap(hosted) + BigInt(root), pa: root, volatile: NOTHING }
+  found.push({ ...tables, plain: true })
+  // The attacker's descriptor where its own tables have it.
+  const descriptor = found.find(({ va }) => va === descriptorAddress(own[0]!))
+  if (design.vcpu === "known-address" && descriptor !== undefined)
+    found.push({ ...descriptor, va: fixed(L.KNOWN_OFFSET) })
+  return found
 }
 
 const known: Platform["known"] = (hosted, design, device, all) => {

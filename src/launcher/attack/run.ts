@@ -23,6 +23,8 @@ export interface RunAttackOptions {
 
 /** Simulated time that a run has, ns. */
 const LIMIT = 3_000_000
+/** Between two NMIs, ns: a prime, so that they come everywhere. */
+const NMI_EVERY = 131
 /** Ends of attacks whose process found its registers changed. */
 const STATUS_WRONG = 99
 /** And of those who had an exception that they did not expect. */
@@ -70,21 +72,22 @@ export const runAttack = (
   attack: Attack,
   { seed = 0, prepare }: RunAttackOptions = {},
 ): Verdict => {
+  // What throws while a guest runs is the host's panic; what throws before is nobody's verdict.
   let killed: Verdict | undefined
   let note: string | undefined
   for (let s = 0; s < (attack.seeds ?? 1); s++) {
+    const world = new World({
+      core,
+      platform: PLATFORMS[choices.arch],
+      design: choices,
+      vcpus: attack.vcpus ?? 1,
+      seed: seed + s,
+      lateChecks: attack.lateChecks === true,
+      shadowLimit: attack.shadowLimit,
+      user: attack.side === "user",
+    })
+    if (attack.nmis === true) world.nmiEvery = NMI_EVERY
     try {
-      const world = new World({
-        core,
-        platform: PLATFORMS[choices.arch],
-        design: choices,
-        vcpus: attack.vcpus ?? 1,
-        seed: seed + s,
-        lateChecks: attack.lateChecks === true,
-        shadowLimit: attack.shadowLimit,
-        user: attack.side === "user",
-      })
-      if (attack.nmis === true) world.nmiEvery = 131
       for (let variant = 0; variant < (attack.variants ?? 1); variant++) {
         const verdict = runOnce(world, attack, variant, prepare)
         if (verdict.kind === "breached") return verdict

@@ -66,6 +66,8 @@ export class World {
   private guard!: Guard
   /** Physical address of the word that only ring 0 can write. */
   private mark = 0
+  /** The same as the host has it. */
+  private markVa = 0n
   private readonly registers: ReadonlyArray<ReadonlyArray<bigint>>
   /** Length of a slice after which NMIs strike, ns; 0: none do. */
   nmiEvery = 0
@@ -169,8 +171,7 @@ export class World {
     return addresses
   }
 
-  private markVa = 0n
-
+  /** Writes down for the attacker what he may know. */
   private tell(variant: number, pages: ReadonlyArray<HostPage>, fixed: ReadonlyArray<bigint>): void {
     const { hosted, base } = this
     const { platform, design } = this.config
