@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
+import { check } from "../../src/design/rules.ts"
 import type { Hosted } from "../../src/modules/index.ts"
 import { designWord } from "../../src/modules/lguest64/designWord.ts"
 import { VCPU } from "../../src/vcpu/index.ts"
+import { fixed } from "../../src/host/x86_64/fixedArea.ts"
+import { KNOWN_OFFSET, TASK } from "../../src/host/x86_64/layout.ts"
+import { CR3 } from "../../src/machine/core/state.ts"
+import type { Field } from "../../src/machine/layout.ts"
 import { PDA } from "../../src/pda/index.ts"
 import { translate } from "../host/worlds.ts"
 import { bootDesign, MEMORY, Puppy } from "./puppy.ts"
@@ -36,26 +41,36 @@ const SCRIPT = ["getpid-loop 200", "fork-bench 3", "pipe-bench 20", "echo alive"
 const APART = 49_999
 const LONGEST = 20_000_000_000
 
-/** What runs on a processor, and the functions that its VCPU pointer leads to, "" for NULL. */
+type Found = Choices["vcpu"]
+
+/** What runs on a processor, and the functions that the entry code would find there, "" for none. */
 const look = (
   hosted: Hosted,
+  vcpu: Found,
   cpu: number,
 ): { readonly kind: string; readonly pid: number; readonly functions: string } | undefined => {
   const { kernel, machine } = hosted
+  const { ram } = machine
   const { processor } = kernel.cpus[cpu]!
   // While the host is at work itself, pointers may be half changed.
   if (processor.cpl === 0 && !processor.halted) return undefined
   const pid = kernel.cpuTable.current[cpu]!
   const { pa } = hosted.view().perProcessor(cpu)
-  const pointer = machine.ram.readBig(pa + PDA.fields.vcpu.offset)
-  const root = Number(machine.ram.readBig(pa + PDA.fields.hostCr3.offset))
-  const functions =
-    pointer === 0n
-      ? ""
-      : [VCPU.fields.systemCall, VCPU.fields.trap, VCPU.fields.enter]
-          .map(({ offset }) => machine.ram.readBig(translate(machine.ram, root, pointer + BigInt(offset))).toString(16))
-          .join(" ")
-  return { kind: kernel.tasks.kind(pid), pid, functions }
+  const pointer: Record<Found, () => bigint> = {
+    pda: () => ram.readBig(pa + PDA.fields.vcpu.offset),
+    task: () => ram.readBig(kernel.tasks.of(pid).pa + TASK.fields.vcpu.offset),
+    "known-address": () => fixed(KNOWN_OFFSET),
+  }
+  const address = pointer[vcpu]()
+  const root = Number(processor.long(CR3))
+  const read = ({ offset }: Field) => ram.readBig(translate(ram, root, address + BigInt(offset)))
+  const { systemCall, trap, enter } = VCPU.fields
+  const none = address === 0n || read(systemCall) === 0n
+  return {
+    kind: kernel.tasks.kind(pid),
+    pid,
+    functions: none ? "" : [systemCall, trap, enter].map((field) => read(field).toString(16)).join(" "),
+  }
 }
 
 /** A guest of a design on a part of the host's memory. */
@@ -67,11 +82,19 @@ const openIn = (hosted: Hosted, choices: Choices, index: number): Puppy => {
   return new Puppy({ machine, kernel, device, guestBase: base, designWord: designWord(choices, base / 4096) }, "x86_64")
 }
 
-describe.each(PAIRS)("%s", (_name, a, b) => {
+/** Where the entry code looks is one answer for all guests of a host. */
+const FOUND: ReadonlyArray<Found> = ["pda", "task", "known-address"]
+const CASES = PAIRS.flatMap(([name, a, b]) =>
+  FOUND.map((vcpu) => [name, vcpu, { ...a, vcpu }, { ...b, vcpu }] as const).filter(([, , ...both]) =>
+    both.every((choices) => check(choices).length === 0),
+  ),
+)
+
+describe.each(CASES)("%s, found by %s:", (_name, vcpu, a, b) => {
   it.each([1, 2])(
     "run on the same %i processors, each by its own functions; between them the pointer is NULL",
     async (cpus) => {
-      const hosted = await bootDesign(design({}), { bytes: 2 * MEMORY, processors: cpus })
+      const hosted = await bootDesign(design({ vcpu }), { bytes: 2 * MEMORY, processors: cpus })
       hosted.device.close()
       const guests = [a, b].map((choices, i) => openIn(hosted, choices, i))
       const left = guests.map(() => [...SCRIPT])
@@ -93,7 +116,7 @@ describe.each(PAIRS)("%s", (_name, a, b) => {
         if (event.kind === "idle" && guest.waits && left[i]!.length > 0) guest.type(left[i]!.shift()!)
         else if (event.kind === "idle") guest.guest.skip(Math.min(event.until, guest.guest.now + APART))
         for (const { index } of hosted.kernel.cpus) {
-          const what = look(hosted, index)
+          const what = look(hosted, vcpu, index)
           if (what === undefined) continue
           if (what.kind === "vcpu") seen.set(what.pid, (seen.get(what.pid) ?? new Set()).add(what.functions))
           else {
