@@ -69,6 +69,46 @@ classes:
         .quad   -1, 0x8000000000000000, 0x7fffffffffff, 0x800000000000
         .quad   0xfffffffffffff001, 0x4001, 0x100000000, 1, 0x20000000000000
 
+/*
+ * A second virtual CPU that begins where none can: its page, its first instruction and its stack are addresses of the
+ * same kinds. What the host writes there, at once and at its first event, it must not write into itself.
+ */
+ATTACK  vcpu_up_arguments
+        leaq    classes(%rip), %rbx
+        movq    PARAMS + AP_SECRET_PA, %rax
+        subq    PARAMS + AP_BASE, %rax
+        movq    %rax, 16(%rbx)
+        movq    PARAMS + AP_PDA, %rax
+        movq    %rax, 40(%rbx)
+        movq    PARAMS + AP_STATE, %rax
+        addq    $0xff8, %rax
+        movq    %rax, 48(%rbx)
+        movq    PARAMS + AP_VARIANT, %rax
+        movl    $CLASSES, %ecx
+        xorl    %edx, %edx
+        divl    %ecx                    /* %eax: which of the three arguments, %edx: the class */
+        movq    (%rbx, %rdx, 8), %rbx
+        movl    $(SHARED_PA + 0x1000), %esi
+        leaq    1f(%rip), %rdx
+        movq    $VIRT(STACK_PA + 0x11000), %r10
+        cmpl    $1, %eax
+        jb      2f
+        je      3f
+        movq    %rbx, %r10
+        jmp     4f
+2:      movq    %rbx, %rsi
+        jmp     4f
+3:      movq    %rbx, %rdx
+4:      movl    $1, %edi
+        movl    $LHCALL_VCPU_UP, %eax
+        call    hypercall
+        movl    $20000, %ecx
+5:      loop    5b
+        END
+1:      pushq   $1
+        ud2
+        jmp     1b
+
 /* Hypercalls without end: does anybody else get the processor? */
 ATTACK  hypercall_storm
 1:      HCALL   LHCALL_FLUSH_ASYNC

@@ -60,6 +60,10 @@ export const attacks64: ReadonlyArray<Attack> = [
     variants: NUMBERS * CLASSES,
     limit: 100_000,
   }),
+  kernel("vcpu-up-arguments", "starts a virtual CPU at every kind of wrong address", {
+    vcpus: 2,
+    variants: 3 * CLASSES,
+  }),
   kernel("hypercall-storm", "makes hypercalls for ever"),
   kernel("ring-storm", "keeps the asynchronous ring full"),
   kernel("ring-race", "refills it from another virtual CPU", { vcpus: 2, seeds: 4 }),
