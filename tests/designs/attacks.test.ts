@@ -7,6 +7,7 @@ import { PTE_U, PTE_W } from "../../src/host/x86_64/pageTables.ts"
 import { symbols as symbols32 } from "../../src/launcher/attack/image32.gen.ts"
 import { symbols as symbols64 } from "../../src/launcher/attack/image64.gen.ts"
 import { expectedOf, surprises } from "../../src/launcher/attack/expected.ts"
+import type { Outcomes } from "../../src/launcher/designs/expects.ts"
 import { matrixJson, matrixText, type Row } from "../../src/launcher/attack/matrix.ts"
 import { ATTACKS, attacksOn } from "../../src/launcher/attack/registry.ts"
 import { notApplicable, runAttack } from "../../src/launcher/attack/run.ts"
@@ -173,7 +174,7 @@ describe("a host that breaks", () => {
 
 describe("the matrix", () => {
   const [attack] = attacksOn("x86_64", ["forge-pda"])
-  const expects = { withstands: ["forge-pda"], breached: {}, killed: [], counts: [] }
+  const expects: Outcomes = { withstands: ["forge-pda"], breached: {}, killed: [], harmless: ["iret-race"] }
   const row = (verdict: Verdict): Row => {
     const expected = expectedOf(expects, "forge-pda")
     const cell = { attack: attack!, outcome: verdict, expected, surprising: surprises(expected, verdict) }
@@ -194,11 +195,36 @@ describe("the matrix", () => {
     })
   })
 
+  it("is told more of a race than that it is harmless", () => {
+    const expected = expectedOf(expects, "iret-race")
+    expect(surprises(expected, { kind: "withstood" })).toBe(false)
+    expect(surprises(expected, { kind: "killed", reason: "" })).toBe(false)
+    expect(surprises(expected, { kind: "breached", gains: ["read the moon"] })).toBe(true)
+  })
+
+  it("compares what leaks, but for what is chance", () => {
+    const breach = { reads: ["the PDA"], writes: ["the moon"], does: ["keeps interrupts off"], why: "so it goes" }
+    const expected = expectedOf({ ...expects, breached: { "halt-deaf": breach } }, "halt-deaf")
+    const gains = [
+      "wrote the moon (at offset 0x10)",
+      "keeps interrupts off: EFLAGS 0x3002",
+      "read the PDA of processor 1",
+      "read the PDA of processor 0",
+    ]
+    expect(surprises(expected, { kind: "breached", gains })).toBe(false)
+    expect(surprises(expected, { kind: "breached", gains: gains.slice(1) })).toBe(true)
+    expect(surprises(expected, { kind: "breached", gains: [...gains, "read another guest's memory"] })).toBe(true)
+    expect(surprises(expected, { kind: "withstood" })).toBe(true)
+    const row = { attack: attack!, outcome: { kind: "breached" as const, gains: ["read the sun"] }, expected }
+    const text = matrixText(
+      [{ design: "mine", title: "A", arch: "x86_64", cells: [{ ...row, surprising: true }] }],
+      200,
+    )
+    expect(text).toContain("expected: breached (keeps interrupts off; read the PDA; wrote the moon)")
+  })
+
   it("expects nothing of what a design says nothing of", () => {
     expect(surprises(expectedOf(expects, "halt-deaf"), { kind: "killed", reason: "" })).toBe(false)
-    expect(expectedOf({ ...expects, breached: { "halt-deaf": "all" } }, "halt-deaf")).toEqual({
-      kind: "breached",
-      leak: "all",
-    })
+    expect(surprises(expectedOf(expects, "forge-pda"), { kind: "not-applicable", reason: "" })).toBe(false)
   })
 })

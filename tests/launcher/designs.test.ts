@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -59,6 +59,8 @@ describe("the designs that come with the package", () => {
       ),
     ).toEqual([])
     expect(design.argument.length).toBeGreaterThan(400)
+    expect(design.expects.own).toBeDefined()
+    expect(design.expects.counts.length).toBeGreaterThanOrEqual(2)
     expect(design.title.length).toBeLessThan(60)
   })
 
@@ -95,9 +97,10 @@ events: through-host
 smp: threads
 argument: because
 expects:
-  withstands: [a-b]
-  breached: {c-d: all of it}
-  killed: [e]
+  attacks:
+    withstands: [a-b]
+    breached: {c-d: {reads: "all, of it", why: so}}
+    killed: e, f
   counts:
     - {count: cr3-loads, workload: mixed, lower-than: proposal, why: so}
 `
@@ -117,8 +120,9 @@ describe("a design's file", () => {
       argument: "because",
       expects: {
         withstands: ["a-b"],
-        breached: { "c-d": "all of it" },
-        killed: ["e"],
+        breached: { "c-d": { reads: ["all", "of it"], writes: [], does: [], why: "so" } },
+        killed: ["e", "f"],
+        harmless: [],
         counts: [{ count: "cr3-loads", workload: "mixed", relation: "lower", than: "proposal", why: "so" }],
       },
     })
@@ -131,10 +135,10 @@ describe("a design's file", () => {
     [
       "a key that there is not",
       GOOD + "colour: red\n",
-      /^\/x\/mine\.yaml:21: colour: there is no such key; a design has title, arch, /,
+      /^\/x\/mine\.yaml:22: colour: there is no such key; a design has title, arch, /,
     ],
     ["a key too few", GOOD.replace("mmu: kvm\n", ""), /^\/x\/mine\.yaml:1: mmu: is missing$/],
-    ["a key twice", GOOD + "mmu: kvm\n", /^\/x\/mine\.yaml:21: Map keys must be unique/],
+    ["a key twice", GOOD + "mmu: kvm\n", /^\/x\/mine\.yaml:22: Map keys must be unique/],
     [
       "no such answer",
       GOOD.replace("kvm", "xen"),
@@ -147,26 +151,40 @@ describe("a design's file", () => {
     ],
     ["no such architecture", GOOD.replace("x86_64", "arm"), /^\/x\/mine\.yaml:2: arch: expected "x86_64" \| "i386"/],
     ["a title of two lines", GOOD.replace("title: mine", 'title: "a\\nb"'), /^\/x\/mine\.yaml:1: title: .*one line/],
-    ["a list that is none", GOOD.replace("[a-b]", "a-b"), /^\/x\/mine\.yaml:16: expects\.withstands: expected array/],
+    [
+      "a list that is none",
+      GOOD.replace("[a-b]", "7"),
+      /^\/x\/mine\.yaml:17: expects\.attacks\.withstands: expected array/,
+    ],
     [
       "an outcome too many",
-      GOOD.replace("[e]", "[a-b]"),
-      /^\/x\/mine\.yaml:18: expects\.killed\.0: a-b is expected twice, with two outcomes$/,
+      GOOD.replace("e, f", "e, a-b"),
+      /^\/x\/mine\.yaml:19: expects\.attacks\.killed\.1: a-b is named twice$/,
     ],
     [
       "a claim against nobody",
       GOOD.replace("lower-than: proposal, ", ""),
-      /^\/x\/mine\.yaml:20: expects\.counts\.0: .*either `lower-than` or `higher-than`/,
+      /^\/x\/mine\.yaml:21: expects\.counts\.0: .*either `lower-than` or `higher-than`/,
     ],
     [
       "a claim both ways",
       GOOD.replace("why: so", "higher-than: xen, why: so"),
-      /^\/x\/mine\.yaml:20: expects\.counts\.0: .*either/,
+      /^\/x\/mine\.yaml:21: expects\.counts\.0: .*either/,
     ],
     [
       "an expectation that there is not",
       GOOD.replace("killed:", "slain:"),
-      /^\/x\/mine\.yaml:18: expects\.slain: there is no such key; expected withstands/,
+      /^\/x\/mine\.yaml:19: expects\.attacks\.slain: there is no such key; expected like, withstands, breached/,
+    ],
+    [
+      "a breach of nothing",
+      GOOD.replace('reads: "all, of it", ', ""),
+      /^\/x\/mine\.yaml:18: expects\.attacks\.breached\.c-d: .*what the attack gains/,
+    ],
+    [
+      "a breach that nobody understands",
+      GOOD.replace(", why: so}}", "}}"),
+      /^\/x\/mine\.yaml:18: expects\.attacks\.breached\.c-d\.why: is missing$/,
     ],
   ])("is refused with one line and the place: %s", (_what, text, line) => {
     expect(lineOf(text)).toMatch(line)
@@ -196,11 +214,17 @@ describe("a design's file", () => {
       if (Result.isFailure(result)) throw result.failure
       return (await Effect.runPromise(problemsOf(files, result.success))).map((p) => explain(p).line)
     }
-    const claims = (text: string) => wrong(text.replace(/ {2}withstands[^]*? {2}counts/, "  counts"))
+    const claims = (text: string) => wrong(text.replace(/ {2}attacks[^]*? {2}counts/, "  counts"))
     expect(await claims(GOOD)).toEqual([])
-    expect(await wrong(GOOD.replace("a-b", "write-switcher").replace("c-d: all", "read-direct-map: all"))).toEqual([
-      "/x/mine.yaml:18: expects.killed.0: there is no attack e on x86_64",
+    const lines = await wrong(GOOD.replace("a-b", "write-switcher").replace("c-d:", "read-direct-map:"))
+    expect(lines.slice(0, 2)).toEqual([
+      "/x/mine.yaml:19: expects.attacks.killed.0: there is no attack e on x86_64",
+      "/x/mine.yaml:19: expects.attacks.killed.1: there is no attack f on x86_64",
     ])
+    expect(lines[2]).toMatch(
+      /^\/x\/mine\.yaml:16: expects\.attacks: it leaves out user-write-switcher, read-fixed-area, /,
+    )
+    expect(lines).toHaveLength(3)
     expect(await claims(GOOD.replace("cr3-loads", "cr4-loads"))).toEqual([
       "/x/mine.yaml:17: expects.counts.0.count: designs bench has no count cr4-loads",
     ])
@@ -210,6 +234,103 @@ describe("a design's file", () => {
     expect(await claims(GOOD.replace("lower-than: proposal", "lower-than: vista"))).toEqual([
       "/x/mine.yaml:17: expects.counts.0.lower-than: there is no design vista",
     ])
+  })
+
+  describe("is like another one, but", () => {
+    const like = (name: string, rest = "") => {
+      const text = `  attacks:\n    like: ${name}\n${rest}`
+      return GOOD.replace(/ {2}attacks[^]*? {2}counts/, `${text}  counts`)
+    }
+    const load = (text: string) => {
+      const file = join(folder, "like.yaml")
+      writeFileSync(file, text)
+      return Effect.runSync(Effect.result(loadDesign(files, file)))
+    }
+    const problems = async (text: string): Promise<ReadonlyArray<string>> => {
+      const result = load(text)
+      const found = Result.isFailure(result)
+        ? [result.failure]
+        : await Effect.runPromise(problemsOf(files, result.success))
+      return found.map((problem) => explain(problem).line.replace(/^.*like\.yaml/, ""))
+    }
+
+    it("expects what that one does, for all that it does not name", async () => {
+      expect(await problems(like("lguest64"))).toEqual([])
+      const base = named("lguest64").expects
+      const same = load(like("lguest64"))
+      const other = load(like("lguest64", "    killed: forge-pda\n    withstands: [meltdown-fixed-area]\n"))
+      if (Result.isFailure(same) || Result.isFailure(other)) throw new Error("it cannot be read")
+      expect(same.success.expects).toMatchObject({ withstands: base.withstands, breached: base.breached })
+      expect(other.success.expects.killed).toEqual([...base.killed, "forge-pda"])
+      expect(other.success.expects.withstands).toEqual([
+        ...base.withstands.filter((name) => name !== "forge-pda"),
+        "meltdown-fixed-area",
+      ])
+      expect(Object.keys(other.success.expects.breached)).not.toContain("meltdown-fixed-area")
+    })
+
+    it("by way of a third", () => {
+      const [third, second, first] = ["host-moves", "proposal", "lguest64"].map(named)
+      expect([third!.expects.own?.like, second!.expects.own?.like]).toEqual(["proposal", "lguest64"])
+      expect(third!.expects.breached).toEqual(second!.expects.breached)
+      expect(third!.expects.killed).toEqual(first!.expects.killed)
+    })
+
+    it.each([
+      ["nobody", like("vista"), [":17: expects.attacks.like: there is no design vista"]],
+      ["one of the other architecture", like("lguest"), [/^:17: expects\.attacks\.like: lguest is of i386/]],
+      [
+        "differing in nothing",
+        like("lguest64", "    withstands: [forge-pda]\n"),
+        [":18: expects.attacks.withstands.0: nothing else is expected of forge-pda than by lguest64"],
+      ],
+      [
+        "leaking the same",
+        like(
+          "proposal",
+          "    breached: {user-meltdown: {reads: [another guest's memory, a frame of the host's], why: so}}\n",
+        ),
+        [/nothing else is expected of user-meltdown than by proposal$/],
+      ],
+      [
+        "leaking less",
+        like("proposal", "    breached: {user-meltdown: {reads: another guest's memory, why: so}}\n"),
+        [],
+      ],
+      [
+        "without the attack",
+        like("lguest64", "    withstands: [quake]\n"),
+        [/withstands\.0: there is no attack quake on x86_64$/],
+      ],
+      [
+        "racing nobody",
+        like("lguest64", "    harmless: [forge-pda]\n"),
+        [/harmless\.0: forge-pda is no race of virtual CPUs/],
+      ],
+      [
+        "racing with one virtual CPU",
+        like("lguest64", "    withstands: [iret-race]\n").replace("smp: threads", "smp: one"),
+        [/withstands\.0: iret-race takes two virtual CPUs, and the design has one$/],
+      ],
+    ])("is checked: %s", async (_what, text, lines) => {
+      const found = await problems(text)
+      expect(found).toHaveLength(lines.length)
+      for (const [i, line] of lines.entries())
+        if (typeof line === "string") expect(found[i]).toBe(line)
+        else expect(found[i]).toMatch(line)
+    })
+
+    it("is not like itself, by whatever way", () => {
+      const own = join(folder, "designs")
+      mkdirSync(own)
+      const here: Files["Service"] = { ...files, own: (path) => join(folder, path) }
+      const ring = ["a", "b", "c"]
+      for (const [i, name] of ring.entries()) writeFileSync(join(own, `${name}.yaml`), like(ring[(i + 1) % 3]!))
+      const result = Effect.runSync(Effect.result(loadDesign(here, "a")))
+      expect(Result.isFailure(result) && explain(result.failure).line).toMatch(
+        /c\.yaml:17: expects\.attacks\.like: it is like itself: a, b, c, a$/,
+      )
+    })
   })
 
   it("is found by name, or by path", () => {
@@ -239,6 +360,9 @@ describe("print", () => {
     expect(text).toMatch(/^\* host +everything +all of it/m)
     expect(text).toMatch(/^ {2}ring +3 /m)
     expect(text).toMatch(/lower cr3-loads than lguest64/)
+    expect(text).toMatch(/^ {2}attacks as on lguest64, but for 3 of them$/m)
+    expect(text).toMatch(/^ {2}withstands: write-switcher, /m)
+    expect(text).toMatch(/^ {2}is breached by meltdown: read a frame of the host's; read another guest's memory\. /m)
     for (const line of text.split("\n").slice(1)) expect(line.length).toBeLessThanOrEqual(80)
   })
 
@@ -283,10 +407,7 @@ describe("the commands", () => {
   let bad: string
   beforeAll(() => {
     bad = join(folder, "bad.yaml")
-    writeFileSync(
-      bad,
-      GOOD.replace("host: switcher", "host: everything").replace(/ {2}withstands[^]*/, "  counts: []\n"),
-    )
+    writeFileSync(bad, GOOD.replace("host: switcher", "host: everything").replace(/ {2}attacks[^]*/, "  counts: []\n"))
   })
 
   it("check: a line for each, and 78 if one is wrong", async () => {

@@ -57,12 +57,17 @@ const matrixOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
   ]
 }
 
+const inWords = (expected: Expected): string => {
+  if (expected.kind === "breached") return `breached (${expected.gains.join("; ")})`
+  return expected.kind === "harmless" ? "nothing gained" : expected.kind
+}
+
 const told = ({ attack, outcome, expected, surprising }: Cell, width: number): ReadonlyArray<string> => {
   const head = `    ${attack.name}: `
   const lines = outcome.kind === "breached" ? hanging(head, outcome.gains.join("; "), width) : []
-  if (!surprising) return lines
+  if (!surprising || expected === undefined) return lines
   const reason = outcome.kind === "killed" ? ` (${outcome.reason})` : ""
-  return [...lines, ...hanging(head, `expected: ${expected?.kind}; it is ${outcome.kind}${reason}`, width)]
+  return [...lines, ...hanging(head, `expected: ${inWords(expected)}; it is ${outcome.kind}${reason}`, width)]
 }
 
 export const matrixText = (rows: ReadonlyArray<Row>, width: number): string => {

@@ -1,8 +1,11 @@
 import * as Effect from "effect/Effect"
+import type { Choices } from "../../design/dimensions.ts"
 import { check } from "../../design/rules.ts"
+import type { Attack } from "../attack/registry.ts"
 import { BadConfig, type MissingFile } from "../errors.ts"
 import type { Files } from "../files.ts"
 import { isCount } from "./counts.ts"
+import { namedIn, sameOutcome } from "./expects.ts"
 import { type DesignFile, designNames } from "./file.ts"
 import { WORKLOADS } from "./workloads.ts"
 
@@ -14,6 +17,8 @@ export const brokenRules = ({ file, choices, where }: DesignFile): ReadonlyArray
     ({ rule, reason }) =>
       new BadConfig({ file, where: where([]), problem: `breaks the rule ${rule.name}: ${reason} (${rule.text})` }),
   )
+
+const applies = ({ smp }: Choices, { vcpus = 1 }: Attack): boolean => vcpus === 1 || smp === "threads"
 
 /** Everything that is wrong. */
 export const problemsOf = (
@@ -28,12 +33,24 @@ export const problemsOf = (
       problems.push(new BadConfig({ file, where: where(["expects", ...path]), problem }))
 
     // Loaded when asked for: a run has no need of it.
-    const { ATTACKS } = yield* Effect.promise(() => import("../attack/registry.ts"))
-    const lists = { withstands: expects.withstands, breached: Object.keys(expects.breached), killed: expects.killed }
-    for (const [list, names] of Object.entries(lists))
-      for (const [i, name] of names.entries())
-        if (!ATTACKS.some((attack) => attack.name === name && attack.arch === arch))
-          add([list, list === "breached" ? name : i], `there is no attack ${name} on ${arch}`)
+    const { attacksOn } = yield* Effect.promise(() => import("../attack/registry.ts"))
+    const { own, base } = expects
+    const attacks = attacksOn(arch)
+    for (const { name, kind, path } of own === undefined ? [] : namedIn(own)) {
+      const attack = attacks.find((some) => some.name === name)
+      const wrong = (problem: string) => problems.push(new BadConfig({ file, where: where(path), problem }))
+      if (attack === undefined) wrong(`there is no attack ${name} on ${arch}`)
+      else if (!applies(design.choices, attack)) wrong(`${name} takes two virtual CPUs, and the design has one`)
+      else if (kind === "harmless" && (attack.vcpus ?? 1) === 1)
+        wrong(`${name} is no race of virtual CPUs: it is withstood, or the guest is killed`)
+      else if (base !== undefined && sameOutcome(name, own!, base))
+        wrong(`nothing else is expected of ${name} than by ${own!.like}`)
+    }
+    if (own !== undefined) {
+      const named = new Set(namedIn(expects).map(({ name }) => name))
+      const left = attacks.filter((attack) => applies(design.choices, attack) && !named.has(attack.name))
+      if (left.length > 0) add(["attacks"], `it leaves out ${left.map(({ name }) => name).join(", ")}`)
+    }
 
     const designs = yield* designNames(files)
     for (const [i, { count, workload, relation, than }] of expects.counts.entries()) {

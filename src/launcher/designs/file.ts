@@ -3,37 +3,17 @@ import { basename } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Choices, DIMENSIONS } from "../../design/dimensions.ts"
-import { type BadConfig, MissingFile } from "../errors.ts"
+import { BadConfig, MissingFile } from "../errors.ts"
 import { Files, problemOf } from "../files.ts"
 import { type KeyPath, YamlFile } from "../yamlFile.ts"
 import { ANSWER_FIELDS, ANSWERS, ArchName, type Dimension } from "./answers.ts"
+import { but, type Expectations, expectationsOf, expectedKeys, Expects, namedTwice } from "./expects.ts"
 
 /*
  * A design's file (docs/designs.md): what it is called, one answer to each question of src/design/dimensions.ts, who argued for it,
  * and what it expects of itself. Read and checked for its form here; whether the answers go together is rules.ts's to say, and
  * whether the expectations come true is the tests' (tests/designs).
  */
-
-/** One count of a workload is expected to be lower or higher than under another design. */
-export interface CountClaim {
-  /** A column of `designs bench`. */
-  readonly count: string
-  readonly workload: string
-  readonly relation: "lower" | "higher"
-  /** The other design. */
-  readonly than: string
-  readonly why: string
-}
-
-export interface Expectations {
-  /** Attacks that come to nothing. */
-  readonly withstands: ReadonlyArray<string>
-  /** Attacks that succeed, and what is read or written by them. */
-  readonly breached: Readonly<Record<string, string>>
-  /** Attacks that cost the guest its life, and nobody anything else. */
-  readonly killed: ReadonlyArray<string>
-  readonly counts: ReadonlyArray<CountClaim>
-}
 
 export interface DesignFile {
   /** The file's name without its folder and ".yaml". */
@@ -50,26 +30,6 @@ export interface DesignFile {
 const ONE_LINE = Schema.NonEmptyString.check(
   Schema.makeFilter((text: string) => !text.includes("\n") || "it has one line"),
 )
-const Names = Schema.Array(Schema.NonEmptyString)
-const Claim = Schema.Struct({
-  count: Schema.NonEmptyString,
-  workload: Schema.NonEmptyString,
-  "lower-than": Schema.optionalKey(Schema.NonEmptyString),
-  "higher-than": Schema.optionalKey(Schema.NonEmptyString),
-  why: Schema.NonEmptyString,
-}).check(
-  Schema.makeFilter(
-    (claim) =>
-      (claim["lower-than"] === undefined) !== (claim["higher-than"] === undefined) ||
-      "it has either `lower-than` or `higher-than`, and a design's name there",
-  ),
-)
-const Expects = Schema.Struct({
-  withstands: Schema.optionalKey(Names),
-  breached: Schema.optionalKey(Schema.Record(Schema.String, Schema.NonEmptyString)),
-  killed: Schema.optionalKey(Names),
-  counts: Schema.optionalKey(Schema.Array(Claim)),
-})
 const Design = Schema.Struct({
   title: ONE_LINE,
   arch: ArchName,
@@ -85,7 +45,7 @@ const reworded = (message: string, path: KeyPath): string => {
   if (message === "Expected no excess property")
     return path.length === 1
       ? `there is no such key; a design has ${KEYS.join(", ")}`
-      : "there is no such key; expected withstands, breached, killed or counts"
+      : `there is no such key; expected ${expectedKeys(path).join(", ")}`
   if (message === "Missing key") return "is missing"
   if (path.length === 1 && Object.hasOwn(ANSWERS, key))
     return `there is no such answer; it is one of ${ANSWERS[key as Dimension].join(", ")}`
@@ -96,42 +56,15 @@ const reworded = (message: string, path: KeyPath): string => {
 /** "lguest64" of "designs/lguest64.yaml". */
 export const nameOf = (file: string): string => basename(file).replace(/\.ya?ml$/, "")
 
-/** An attack has one outcome. */
-const told = (yaml: YamlFile, { withstands, breached, killed }: Expectations): BadConfig | undefined => {
-  const lists = { withstands, breached: Object.keys(breached), killed }
-  const seen = new Set<string>()
-  for (const [list, names] of Object.entries(lists))
-    for (const [i, name] of names.entries()) {
-      if (seen.has(name))
-        return yaml.bad(
-          ["expects", list, list === "breached" ? name : i],
-          `${name} is expected twice, with two outcomes`,
-        )
-      seen.add(name)
-    }
-  return undefined
-}
-
-/** Reads a design's text. */
+/** Reads a design's text. What it expects is what the file itself names; `loadDesign` adds what it is like. */
 export const parseDesign = (file: string, text: string): Effect.Effect<DesignFile, BadConfig> =>
   Effect.gen(function* () {
     const yaml = yield* YamlFile.read(file, text)
     const value = yield* yaml.decode(Design, reworded)
     const { title, argument, arch, expects: given } = value
     const answers = Object.fromEntries(DIMENSIONS.map(({ key }) => [key, value[key as Dimension]]))
-    const expects: Expectations = {
-      withstands: given.withstands ?? [],
-      breached: given.breached ?? {},
-      killed: given.killed ?? [],
-      counts: (given.counts ?? []).map((claim) => ({
-        count: claim.count,
-        workload: claim.workload,
-        relation: claim["lower-than"] === undefined ? "higher" : "lower",
-        than: (claim["lower-than"] ?? claim["higher-than"])!,
-        why: claim.why.trim(),
-      })),
-    }
-    const twice = told(yaml, expects)
+    const expects = expectationsOf(given)
+    const twice = namedTwice(yaml, expects)
     if (twice !== undefined) return yield* twice
     return {
       name: nameOf(file),
@@ -163,11 +96,7 @@ export const designNames = (files: Files["Service"]): Effect.Effect<ReadonlyArra
     catch: (thrown) => new MissingFile({ file: files.own(FOLDER), problem: problemOf(thrown) }),
   })
 
-/** The design of that name, or in that file. */
-export const loadDesign = (
-  files: Files["Service"],
-  nameOrFile: string,
-): Effect.Effect<DesignFile, BadConfig | MissingFile> =>
+const read = (files: Files["Service"], nameOrFile: string): Effect.Effect<DesignFile, BadConfig | MissingFile> =>
   Effect.gen(function* () {
     const named = isName(nameOrFile)
     if (named && !(yield* designNames(files)).includes(nameOrFile))
@@ -178,6 +107,35 @@ export const loadDesign = (
     const file = named ? files.own(`${FOLDER}/${nameOrFile}.yaml`) : nameOrFile
     return yield* parseDesign(file, new TextDecoder().decode(yield* files.read(file)))
   })
+
+/** With what is expected by the design that it is like, and by the one which that one is like; `chain` led here. */
+const resolve = (
+  files: Files["Service"],
+  design: DesignFile,
+  chain: ReadonlyArray<string>,
+): Effect.Effect<DesignFile, BadConfig | MissingFile> =>
+  Effect.gen(function* () {
+    const { file, where, expects } = design
+    const like = expects.own?.like
+    if (like === undefined) return design
+    const bad = (problem: string) => new BadConfig({ file, where: where(["expects", "attacks", "like"]), problem })
+    if (!(yield* designNames(files)).includes(like)) return yield* bad(`there is no design ${like}`)
+    const base = yield* read(files, like)
+    const { arch } = design.choices
+    if (base.choices.arch !== arch)
+      return yield* bad(`${like} is of ${base.choices.arch}, where the attacks are others than on ${arch}`)
+    const led = [...chain, file]
+    if (led.includes(base.file)) return yield* bad(`it is like itself: ${[...led, base.file].map(nameOf).join(", ")}`)
+    const { expects: rest } = yield* resolve(files, base, led)
+    return { ...design, expects: but(expects, rest) }
+  })
+
+/** The design of that name, or in that file. */
+export const loadDesign = (
+  files: Files["Service"],
+  nameOrFile: string,
+): Effect.Effect<DesignFile, BadConfig | MissingFile> =>
+  Effect.flatMap(read(files, nameOrFile), (design) => resolve(files, design, []))
 
 /** The defaults first, x86_64's before i386's. */
 const rank = ({ name, choices: { arch } }: DesignFile): number =>

@@ -1,4 +1,5 @@
 import { defaultChoices, DIMENSIONS } from "../../design/dimensions.ts"
+import { gainsOf, namedIn } from "./expects.ts"
 import type { DesignFile } from "./file.ts"
 import { align, hanging, paragraphs } from "./text.ts"
 
@@ -26,14 +27,28 @@ export const listText = (designs: ReadonlyArray<DesignFile>, width: number): str
   ].join("\n")
 }
 
-const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string]> => [
-  ...expects.withstands.map((attack) => [`withstands ${attack}`, ""] as const),
-  ...Object.entries(expects.breached).map(([attack, leak]) => [`is breached by ${attack}: `, leak] as const),
-  ...expects.killed.map((attack) => [`${attack} costs the guest its life`, ""] as const),
-  ...expects.counts.map(
-    ({ count, workload, relation, than, why }) => [`${workload}: ${relation} ${count} than ${than}: `, why] as const,
-  ),
-]
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+
+const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string]> => {
+  const { own, withstands, killed, harmless, breached, counts } = expects
+  const list = (claim: string, names: ReadonlyArray<string>): ReadonlyArray<readonly [string, string]> =>
+    names.length === 0 ? [] : [[`${claim}: `, names.join(", ")]]
+  return [
+    ...(own?.like === undefined
+      ? []
+      : [[`attacks as on ${own.like}, but for `, `${namedIn(own).length} of them`] as const]),
+    ...list("withstands", withstands),
+    ...list("cost the guest its life", killed),
+    ...list("nothing, or the guest's life, as its virtual CPUs' turns fall", harmless),
+    ...Object.entries(breached).map(
+      ([attack, breach]) =>
+        [`is breached by ${attack}: `, `${gainsOf(breach).join("; ")}. ${sentence(breach.why)}`] as const,
+    ),
+    ...counts.map(
+      ({ count, workload, relation, than, why }) => [`${workload}: ${relation} ${count} than ${than}: `, why] as const,
+    ),
+  ]
+}
 
 const INDENT = "  "
 
