@@ -5,6 +5,7 @@
 #define BP_SUBARCH_DATA 0x240
 #define CALL_PAGE       (0xffff000000000000 + (LGUEST_HOST_PML4_SLOT << 39) + LGUEST_CALL_PAGE_OFFSET)
 #define FUNCTION(n)     (CALL_PAGE + (n) * LGUEST_CALL_STRIDE)
+#define ROM_DATA        (CALL_PAGE + 0x1000)
 
 /* %rbp: where to go on, in the linear view; it is reached at its high address. %rsi: boot_params. */
 boot:

@@ -72,6 +72,25 @@ ATTACK  user_hypercall
         EXIT
 
 /*
+ * Turns its kernel's virtual interrupts off where the host's ROM keeps the flag: by a store to the ROM's page, and by its
+ * functions. The code there runs at ring 3 like the process; is there anything to keep it from it?
+ */
+ATTACK  user_rom_flag
+        call    irq_on
+        GO_USER 1f
+1:      movq    $ROM_DATA, %rbx
+        MUST_FAIL 1, movl LGV_IRQ_ENABLED(%rbx), %eax
+        MUST_FAIL 2, movl $0, LGV_IRQ_ENABLED(%rbx)
+        movq    $FUNCTION(LGUEST_CALL_SAVE_FLAGS), %rbx
+        MUST_FAIL 3, call *%rbx
+        movq    $FUNCTION(LGUEST_CALL_IRQ_DISABLE), %rbx
+        MUST_FAIL 4, call *%rbx
+        xorl    %eax, %eax
+        movq    $FUNCTION(LGUEST_CALL_RESTORE_FLAGS), %rbx
+        MUST_FAIL 5, call *%rbx
+        EXIT
+
+/*
  * A translation that is no more. The process reads a page; its kernel takes the page away from it, tells the host, and
  * keeps a secret there. Variants: the entry cleared, its user bit cleared, the table above it cleared.
  */

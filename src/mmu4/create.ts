@@ -2,7 +2,7 @@ import { ENTRIES, ENTRY_BYTES, FRAME_BYTES } from "./entries.ts"
 import { findPage, hashInsert } from "./hash.ts"
 import { accountTable, writeProtect } from "./protect.ts"
 import { obtainFrame } from "./reclaim.ts"
-import { isDirect, levelOf, ROLE_VCPU_SHIFT } from "./roles.ts"
+import { isDirect, levelOf, ROLE_USER, ROLE_VCPU_SHIFT } from "./roles.ts"
 import { ageInsert } from "./shadowPage.ts"
 import { PAGE_LIVE, PAGE_TOUCHED } from "./columns.ts"
 import type { ShadowState } from "./state.ts"
@@ -17,7 +17,8 @@ const createPage = (s: ShadowState, gfn: number, role: number): number => {
   const hfn = obtainFrame(s)
   const sp = s.freeSlots[--s.freeSlotCount]!
   s.memory.fill(hfn * FRAME_BYTES, ENTRIES * ENTRY_BYTES, 0)
-  if (levelOf(role) === 4) putHostEntries(s.memory, s.host, hfn, (role >> ROLE_VCPU_SHIFT) - 1)
+  if (levelOf(role) === 4)
+    putHostEntries(s.memory, s.host, hfn, (role >> ROLE_VCPU_SHIFT) - 1, (role & ROLE_USER) !== 0)
   s.pageHfn[sp] = hfn
   s.pageGfn[sp] = gfn
   s.pageRole[sp] = role

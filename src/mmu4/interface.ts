@@ -52,9 +52,12 @@ export interface TlbFlusher {
 /** The PML4 slots that belong to the host in every root: the guest's own entries there have no effect. */
 export interface HostEntries {
   readonly slots: readonly number[]
-  /** Low and high half of the entry for a slot in the roots of one virtual CPU. */
-  entryLo(slot: number, vcpu: number): number
-  entryHi(slot: number, vcpu: number): number
+  /**
+   * Low and high half of the entry for a slot in the roots of one virtual CPU. `userView`: in those of a view that is the
+   * guest's user's alone.
+   */
+  entryLo(slot: number, vcpu: number, userView: boolean): number
+  entryHi(slot: number, vcpu: number, userView: boolean): number
 }
 
 export interface ShadowMmuConfig {

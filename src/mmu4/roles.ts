@@ -18,7 +18,7 @@ import { RW, US, NX_HI } from "./entries.ts"
  *               must not see is absent from it. Direct pages are the same in both views: bit 0.
  *   bit 7       U: like W and X, where the guest's kernel is a supervisor to paging. At ring 3 it is never set: there all
  *               leaves have U, whatever the guest's entries say (`Views.leafBits`).
- *   bits 8..15  roots: virtual CPU + 1, because the host's entries differ.
+ *   bits 8..15  roots: virtual CPU + 1, because the host's entries differ; in the user's view they may differ once more.
  */
 
 export const ROLE_LEVEL = 0x07

@@ -63,11 +63,17 @@ export const putLeaf = (
   putEntry(memory, at, hfn, lo, (rights & ENTRY_X) !== 0 ? 0 : NX_HI)
 }
 
-/** The host's slots in a new root. */
-export const putHostEntries = (memory: PhysicalMemory, host: HostEntries, hfn: number, vcpu: number): void => {
+/** The host's slots in a new root. `userView`: it belongs to a view that is the guest's user's alone. */
+export const putHostEntries = (
+  memory: PhysicalMemory,
+  host: HostEntries,
+  hfn: number,
+  vcpu: number,
+  userView: boolean,
+): void => {
   for (const slot of host.slots) {
     const at = hfn * FRAME_BYTES + slot * ENTRY_BYTES
-    memory.write32(at + 4, host.entryHi(slot, vcpu))
-    memory.write32(at, host.entryLo(slot, vcpu))
+    memory.write32(at + 4, host.entryHi(slot, vcpu, userView))
+    memory.write32(at, host.entryLo(slot, vcpu, userView))
   }
 }

@@ -122,17 +122,21 @@ describe("a host without guests", () => {
     })
 })
 
-/** What a virtual CPU's root has of the host. */
+/** What a virtual CPU's roots have of the host: its kernel's, and its user's where that has a view of its own. */
 const seen = (host: HostX86_64, choices: Partial<Choices>) => {
   const design = { ...LGUEST64, ...choices }
   const pages = host.createVcpuPages(0, design)
   const task = host.createVcpuTask(pages, "vcpu")
   const { ram, frames } = host.kernel
   const entries = host.hostEntries([pages], design)
-  // A root as an MMU would make it.
-  const root = frames.alloc() * 4096
-  for (const slot of entries.slots) ram.write64(root + 8 * slot, entries.entryLo(slot, 0), entries.entryHi(slot, 0))
-  return { design, pages, task, root, found: leaves(ram, root), entries }
+  // Roots as an MMU would make them.
+  const view = (userView: boolean) => {
+    const root = frames.alloc() * 4096
+    for (const slot of entries.slots)
+      ram.write64(root + 8 * slot, entries.entryLo(slot, 0, userView), entries.entryHi(slot, 0, userView))
+    return leaves(ram, root)
+  }
+  return { design, pages, task, found: view(false), users: view(true), entries }
 }
 
 const pageOf = (address: bigint) => vpn(address)
@@ -188,6 +192,7 @@ describe("while a guest runs, of the host there is", () => {
     { hypercall: "call-page", interruptFlag: "rom" },
     { hypercall: "call-page", ring: 1 },
     { hypercall: "call-page", host: "everything", pageOffset: "host-moves" },
+    { hypercall: "call-page", selectors: "switched", spaces: "one" },
   ] as const
   for (const choices of calls)
     it(`for the guest's kernel a call page and data of its own (${Object.values(choices).join(", ")})`, () => {
@@ -208,6 +213,33 @@ describe("while a guest runs, of the host there is", () => {
       const own = leaves(host.kernel.ram, Number(host.kernel.cpus[0]!.processor.long(CR3)))
       expect(own.has(CALLED)).toBe(false)
     })
+
+  const apart: ReadonlyArray<Partial<Choices>> = [
+    { interruptFlag: "rom" },
+    { hypercall: "call-page" },
+    { interruptFlag: "rom", vcpu: "known-address" },
+    { interruptFlag: "rom", vcpu: "task" },
+    { interruptFlag: "rom", selectors: "switched" },
+    { interruptFlag: "rom", host: "everything", pageOffset: "host-moves" },
+    { interruptFlag: "rom", host: "everything", pageOffset: "host-moves", vcpu: "task" },
+  ]
+  for (const choices of apart)
+    it(`for its processes all but the call page and its data (${Object.values(choices).join(", ")})`, () => {
+      const { found, users } = seen(bareHost(choices), choices)
+      expect(users.has(CALLED)).toBe(false)
+      expect(users.has(CALLED + 1)).toBe(false)
+      expect(having(users, PTE_U)).toEqual([])
+      expect(new Map([...users, [CALLED, found.get(CALLED)!], [CALLED + 1, found.get(CALLED + 1)!]])).toEqual(found)
+    })
+
+  it("for processes what their kernel has, by the same tables, where nothing is to be kept from them", () => {
+    for (const choices of [{}, { vcpu: "task" }, { hypercall: "call-page", spaces: "one" }] as const) {
+      const host = bareHost(choices)
+      const { pages, found, users } = seen(host, choices)
+      expect([pages.userRoot, pages.userEntry]).toEqual([pages.root, pages.fixedEntry])
+      expect(users).toEqual(found)
+    }
+  })
 
   for (const pageOffset of ["guest-moves", "host-moves"] as const)
     it(`everything: all that the host has itself, for ring 0 (${pageOffset})`, () => {
@@ -234,6 +266,9 @@ describe("a guest's pages", () => {
     { vcpu: "known-address", ring: 1 },
     { selectors: "switched" },
     { hypercall: "call-page", interruptFlag: "rom" },
+    { hypercall: "call-page", interruptFlag: "rom", spaces: "one" },
+    { interruptFlag: "rom", vcpu: "task" },
+    { interruptFlag: "rom", vcpu: "known-address" },
     { host: "everything", pageOffset: "host-moves" },
     { host: "everything", pageOffset: "host-moves", hypercall: "call-page" },
   ]

@@ -1,67 +1,26 @@
-import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
 import { GuestFault, GuestMemory } from "../../src/devices/guestMemory.ts"
-import { EventLog } from "../../src/host/eventLog.ts"
-import { parseElf } from "../../src/launcher/elf.ts"
-import { HostedGuest, type HostedEvent } from "../../src/launcher/hosted.ts"
-import { bootHost } from "../../src/modules/index.ts"
+import type { HostedGuest } from "../../src/launcher/hosted.ts"
 import type { DirectMmu } from "../../src/mmu4/direct/index.ts"
 import { LHCALL } from "../../src/paravirt_ops/lguest64.ts"
+import { bootPuppy, type Ended, MEMORY } from "../designs/puppy.ts"
 import { recount } from "./direct.ts"
 
 /* puppy, the same image as ever, with the processor walking its own page tables. */
 
-const file = (path: string) => new Uint8Array(readFileSync(new URL(`../../${path}`, import.meta.url)))
-const core = new WebAssembly.Module(file("dist/machine/core.wasm"))
-const image = file("guests/images/puppy-x86_64.elf")
-const initrd = file("guests/images/initramfs-x86_64.cpio")
-const MEMORY = 16 * 2 ** 20
-const SLICE = 10_000_000
-/** Simulated time within which all of this is over. */
-const LONGEST = 800_000_000
-
-interface Run {
-  readonly event: HostedEvent
-  readonly output: string
+interface Run extends Ended {
   readonly guest: HostedGuest
   readonly mmu: DirectMmu
 }
 
+/** At each prompt all that the MMU has counted is counted again. */
 const run = async (choices: Partial<Choices>, vcpus: number, lines: ReadonlyArray<string>): Promise<Run> => {
-  const host = await bootHost(
-    { module: "lguest64" },
-    {
-      core,
-      guestBytes: MEMORY,
-      startMs: 1_170_000_000_000,
-      log: EventLog.off,
-      design: { ...LGUEST64, mmu: "direct", ...choices },
-      vcpus,
-      processors: vcpus,
-      seed: 7,
-    },
-  )
-  const chunks: Array<Uint8Array> = []
-  const guest = new HostedGuest({
-    host,
-    memoryBytes: MEMORY,
-    kernel: parseElf(image, { memoryBytes: MEMORY, reserved: undefined }),
-    cmdline: "",
-    initrd,
-    consoleOut: (bytes) => chunks.push(bytes.slice()),
-  })
-  const mmu = (host.device as unknown as { guest: { shadow: DirectMmu } }).guest.shadow
-  const text = () => Buffer.concat(chunks).toString("utf8").replaceAll("\r", "")
-  const rest = [...lines]
-  for (;;) {
-    const event = guest.run(SLICE)
-    if (event.kind === "idle" && rest.length > 0 && text().endsWith("puppy# ")) {
-      expect(recount(mmu.state)).toEqual([])
-      guest.input(Buffer.from(`${rest.shift()}\n`))
-    } else if (event.kind === "idle" && event.until !== Infinity) guest.skip(event.until)
-    else if (event.kind !== "budget" || guest.now > LONGEST) return { event, output: text(), guest, mmu }
-  }
+  const puppy = await bootPuppy({ ...LGUEST64, mmu: "direct", ...choices }, { vcpus })
+  const { guest } = puppy
+  const mmu = (guest.host.device as unknown as { guest: { shadow: DirectMmu } }).guest.shadow
+  const ended = puppy.run(lines, () => expect(recount(mmu.state)).toEqual([]))
+  return { ...ended, guest, mmu }
 }
 
 const MIXED: ReadonlyArray<readonly [line: string, answer: string]> = [
@@ -133,8 +92,9 @@ describe.each(KINDS)("puppy's own tables: %s", (_, choices) => {
     [1, MIXED],
     [2, MIXED_ON_TWO],
   ] as const)("a shell on %i virtual CPUs", async (vcpus, script) => {
-    const { event, output, guest, mmu } = await run(choices, vcpus, [...script.map(([line]) => line), "poweroff 9"])
-    expect(event, output.slice(-500)).toMatchObject({ kind: "powerOff", status: 9 })
+    const lines = [...script.map(([line]) => line), "poweroff 9"]
+    const { kind, status, output, guest, mmu } = await run(choices, vcpus, lines)
+    expect([kind, status], output.slice(-500)).toEqual(["powerOff", 9])
     expect(answersIn(output, script)).toEqual(script.map(([, answer]) => answer))
     expect(output).not.toMatch(/BROKEN|STALE|panic/)
     // It asks for its changes; hardly any store has to be let through a window.

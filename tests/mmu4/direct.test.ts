@@ -16,7 +16,7 @@ import {
   PF_USER,
   PF_WRITE,
 } from "../../src/mmu4/interface.ts"
-import { COUNT, DirectWorld, FIRST, HOST_ENTRY, HOST_SLOT, KERNEL_SLOT, kernelVpn } from "./direct.ts"
+import { COUNT, DirectWorld, FIRST, hostEntry, HOST_SLOT, KERNEL_SLOT, kernelVpn } from "./direct.ts"
 
 /* The direct MMU: its invariants, and what it makes of guests that would rather not keep to them. */
 
@@ -100,7 +100,8 @@ describe("CONFINEMENT", () => {
 
   it("what stands in the host's slot has no effect", () => {
     expect(update(1, HOST_SLOT, 0x3000 | P | RW | US | PS)).toBe("")
-    for (const view of [false, true]) expect(w.memory.read32(kernel().rootFor(view) + 8 * HOST_SLOT)).toBe(HOST_ENTRY)
+    for (const view of [false, true])
+      expect(w.memory.read32(kernel().rootFor(view) + 8 * HOST_SLOT)).toBe(hostEntry(view))
     expect(kernel().pageFault(HOST_SLOT * 2 ** 27, 0, PF_WRITE, false)).toMatchObject({
       kind: GUEST_FAULT,
       error: PF_WRITE,

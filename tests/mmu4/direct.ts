@@ -150,7 +150,8 @@ export const FIRST = 512
 const HOST_FRAMES = FIRST + COUNT + 16
 /** The host's slot, and its entry in every root: present and supervisor's. */
 export const HOST_SLOT = 510
-export const HOST_ENTRY = 0x3103
+/** What the host has there, by view. */
+export const hostEntry = (userView: boolean): number => (userView ? 0x4103 : 0x3103)
 /** The guest's kernel maps its memory here. */
 export const KERNEL_SLOT = 256
 export const kernelVpn = (gfn: number): number => KERNEL_SLOT * 2 ** 27 + gfn
@@ -236,7 +237,7 @@ export class DirectWorld {
         flushAll: () => p.flush(),
         flushPage: (vpn: number) => p.flushPage(vpn),
       })),
-      host: { slots: [HOST_SLOT], entryLo: () => HOST_ENTRY, entryHi: () => 0 },
+      host: { slots: [HOST_SLOT], entryLo: (_slot, _vcpu, userView) => hostEntry(userView), entryHi: () => 0 },
       heap: this.heap,
       ...options,
     }

@@ -127,7 +127,8 @@ export const checkPage = (world: World, sp: number, expect: Expect): void => {
     const hi = world.memory.words[word + 1]!
     if (info === 0) {
       if ((lo | hi) === 0 && (level !== 4 || i !== HOST_SLOT)) continue
-      const host = level === 4 && i === HOST_SLOT ? hostEntryLo((role >> ROLE_VCPU_SHIFT) - 1) : 0
+      const host =
+        level === 4 && i === HOST_SLOT ? hostEntryLo((role >> ROLE_VCPU_SHIFT) - 1, (role & ROLE_USER) !== 0) : 0
       // The processor may have set the accessed flag in the host's entry.
       must((lo & ~0x20) === host && hi === 0, () => `${where(i)}: memory ${lo.toString(16)}, should be empty`)
       continue

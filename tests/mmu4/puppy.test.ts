@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
-import { bootDesign, Puppy } from "../designs/puppy.ts"
+import { bootPuppy } from "../designs/puppy.ts"
 
 /* puppy, the same image as ever, on shadows that are kept in different ways, in views of different kinds. */
 
@@ -37,7 +37,7 @@ describe.each(["kvm", "throw-away", "on-demand"] as const)("puppy on shadows kep
       [1, SCRIPT],
       [2, SCRIPT_ON_TWO],
     ] as const)("a shell on %i virtual CPUs", async (vcpus, script) => {
-      const puppy = new Puppy(await bootDesign({ ...LGUEST64, ...choices, mmu }, { vcpus }), "x86_64")
+      const puppy = await bootPuppy({ ...LGUEST64, ...choices, mmu }, { vcpus })
       const { kind, cause, output } = puppy.run([...script.map(([line]) => line), "poweroff"])
       expect([kind, cause], output.slice(-500)).toEqual(["powerOff", ""])
       for (const [, answer] of script) expect(output).toContain(answer)

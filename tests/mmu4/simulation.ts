@@ -94,8 +94,8 @@ const nameOf = (t: Translation): string =>
 type Seen = Map<string, Translation>
 
 class Processor {
-  /** The roots that it was given last, newest first: it may be on either. */
-  readonly roots: number[] = []
+  /** The roots that it was given last, newest first, and the host's entry there: it may be on either. */
+  readonly roots: Array<{ readonly root: number; readonly host: number }> = []
   /** Guest PML4; -1: linear. */
   pgd = -1
   /** By PML4: [view * addresses + i], translations since the last flush. */
@@ -216,7 +216,8 @@ export class Simulation {
   private enter(vcpu: number, user: boolean): Hardware {
     const hw = this.world.enter(vcpu, user)
     const { roots } = this.processors[vcpu]!
-    roots.unshift(hw.root)
+    const apart = user && this.world.options.views !== 1
+    roots.unshift({ root: hw.root, host: hostEntryLo(vcpu, apart) })
     roots.length = Math.min(roots.length, 2)
     return hw
   }
@@ -224,10 +225,10 @@ export class Simulation {
   /** What was handed out last, and before that, is there and has the host's entry. */
   private checkRoots(): void {
     const { memory, allocator } = this.world
-    this.processors.forEach(({ roots }, vcpu) => {
-      for (const root of roots) {
+    this.processors.forEach(({ roots }) => {
+      for (const { root, host } of roots) {
         expectEqual(allocator.out.has(root / 4096), true, `the frame of root ${root.toString(16)} is in use`)
-        expectEqual(memory.read32(root + 8 * HOST_SLOT) & ~0x20, hostEntryLo(vcpu), "the host's entry")
+        expectEqual(memory.read32(root + 8 * HOST_SLOT) & ~0x20, host, "the host's entry")
       }
     })
   }

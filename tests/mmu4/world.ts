@@ -250,8 +250,9 @@ export const MODES = [
   { name: "one view, the kernel at ring 1", views: 1, supervisor: true },
 ] as const
 
-/** What the host has in its slot, by virtual CPU: present, supervisor, global. */
-export const hostEntryLo = (vcpu: number): number => 0x00003103 + vcpu * 0x1000
+/** What the host has in its slot, by virtual CPU and view: present, supervisor, global. */
+export const hostEntryLo = (vcpu: number, userView: boolean): number =>
+  0x00003103 + vcpu * 0x1000 + (userView ? 0x100000 : 0)
 
 export type Method = "kvm" | "throw-away" | "on-demand"
 
@@ -322,7 +323,7 @@ export class World implements GuestMemory {
       frames: { count: GUEST_FRAMES, gfnToHfn: (gfn) => gfnToHfn[gfn]! },
       allocator: this.allocator,
       flushers: existing?.flushers ?? this.hardware,
-      host: { slots: [HOST_SLOT], entryLo: (_, vcpu) => hostEntryLo(vcpu), entryHi: () => 0 },
+      host: { slots: [HOST_SLOT], entryLo: (_, ...of) => hostEntryLo(...of), entryHi: () => 0 },
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(options.views === undefined ? {} : { views: options.views }),
       ...(options.supervisor === undefined ? {} : { supervisor: options.supervisor }),

@@ -256,13 +256,14 @@ export class HostX86_64 {
 
   /** The slots of guests' roots that are the host's, and their entries. */
   hostEntries(pages: ReadonlyArray<VcpuPages>, design: Choices): HostEntries {
-    const fixedEntry = (_slot: number, vcpu: number) => pages[vcpu]!.fixedEntry
+    const fixedEntry = (_slot: number, vcpu: number, userView: boolean) =>
+      userView ? pages[vcpu]!.userEntry : pages[vcpu]!.fixedEntry
     const none = () => 0
     if (design.host !== "everything") return { slots: [L.FIXED_SLOT], entryLo: fixedEntry, entryHi: none }
     const directEntry = this.vcpus.entryOf(this.root, this.directMapSlot)
     return {
       slots: [this.directMapSlot, L.FIXED_SLOT],
-      entryLo: (slot, vcpu) => (slot === L.FIXED_SLOT ? fixedEntry(slot, vcpu) : directEntry),
+      entryLo: (slot, vcpu, userView) => (slot === L.FIXED_SLOT ? fixedEntry(slot, vcpu, userView) : directEntry),
       entryHi: none,
     }
   }

@@ -33,10 +33,13 @@ export interface VcpuPages {
   /** Physical addresses. */
   readonly descriptor: number
   readonly state: number
-  /** PML4 entry for the fixed area while this virtual CPU runs. */
+  /** PML4 entry for the fixed area while this virtual CPU runs; and in a view that is the guest's user's alone. */
   readonly fixedEntry: number
-  /** Root of the tables that the entry is taken from, 0 where they are the host's; which pair of pages of the fixed area. */
+  readonly userEntry: number
+  /** Roots of the tables that the two entries are taken from, 0 where they are the host's. */
   readonly root: number
+  readonly userRoot: number
+  /** Which pair of pages of the fixed area. */
   readonly slot: number
   /** Physical address of its page of the ROM (ROM_DATA); 0 in designs that have none. */
   readonly rom: number
@@ -56,10 +59,15 @@ export interface VcpuPagesHost {
 
 const F = VCPU.fields
 
-/** What `worldOf` says: its tables are the host's, or hold a processor's pages by a guest's rights. */
+/** What `world` says: its tables are the host's, or hold a processor's pages by a guest's rights. */
 const WORLD_OF_HOST = 0
 const WORLD_OWN = 1
 const WORLD_SWITCHED = 2
+
+/** Trees of tables that a virtual CPU can have: its kernel's, and its user's where that one lacks the call page. */
+const KERNEL = 0
+const USER = 1
+const TREES = 2
 
 export class VcpuPagesTable {
   private readonly host: VcpuPagesHost
@@ -67,8 +75,9 @@ export class VcpuPagesTable {
   private readonly hostWorld: World
   /** By WORLD_ number. */
   private readonly worlds: ReadonlyArray<World>
-  /** By pair: root of its tables, the processor whose pages they hold, and in which world. */
-  private readonly root: Float64Array
+  /** [TREES * pair + KERNEL or USER]: root of tables of its own, or 0. */
+  private readonly trees: Float64Array
+  /** By pair: the processor whose pages these hold, and in which world. */
   private readonly cpu: Int32Array
   private readonly world: Int32Array
   /** By pair: where its descriptor lies, if that says which tables the processor has, and the ring of its kernel; else 0. */
@@ -82,7 +91,7 @@ export class VcpuPagesTable {
     this.vcpu = vcpu
     this.hostWorld = hostWorld(vcpu)
     this.worlds = [this.hostWorld, guestWorld(vcpu, "own"), guestWorld(vcpu, "switched")]
-    this.root = heap.f64(L.VCPU_SLOTS)
+    this.trees = heap.f64(L.VCPU_SLOTS * TREES)
     this.cpu = heap.i32(L.VCPU_SLOTS)
     this.world = heap.i32(L.VCPU_SLOTS)
     this.descriptor = heap.f64(L.VCPU_SLOTS)
@@ -104,21 +113,32 @@ export class VcpuPagesTable {
     const rom = called ? newRoot(frames) : 0
     mapVcpu(ram, frames, this.host.root(), descriptorAddress(slot), descriptor, state, this.hostWorld)
     this.cpu[slot] = 0
-    const root =
-      design.host === "everything"
-        ? this.shareTables(slot, descriptor, state, called)
-        : this.ownTables(slot, descriptor, state, design)
+    this.trees.fill(0, slot * TREES, (slot + 1) * TREES)
+    const everything = design.host === "everything"
+    const root = everything
+      ? this.shareTables(slot, descriptor, state, called)
+      : this.ownTables(slot, KERNEL, descriptor, state, design)
+    const userRoot =
+      called && design.spaces === "separate" ? this.withoutCallPage(slot, descriptor, state, design) : root
     if (called) mapCallPage(ram, frames, root, rom, design.ring)
     this.writeDescriptor(descriptor, slot, index, state, design)
     this.ring[slot] = design.selectors === "switched" ? design.ring : 0
     this.descriptor[slot] = descriptor
     this.useTables(slot)
-    const fixedEntry = this.entryOf(root === 0 ? this.host.root() : root, L.FIXED_SLOT)
-    return { descriptor, state, fixedEntry, root, slot, rom }
+    const entry = (tables: number) => this.entryOf(tables === 0 ? this.host.root() : tables, L.FIXED_SLOT)
+    return { descriptor, state, fixedEntry: entry(root), userEntry: entry(userRoot), root, userRoot, slot, rom }
+  }
+
+  /**
+   * For the view of processes: the ROM's page is the kernel's to write, and at ring 3 nothing but its absence says so. Its
+   * user would turn the kernel's interrupts off there.
+   */
+  private withoutCallPage(slot: number, descriptor: number, state: number, design: Choices): number {
+    return design.host === "everything" ? 0 : this.ownTables(slot, USER, descriptor, state, design)
   }
 
   /** Text, the tables and stacks of the processor that it runs on, its two pages: no gates, no other virtual CPU. */
-  private ownTables(slot: number, descriptor: number, state: number, { selectors }: Choices): number {
+  private ownTables(slot: number, tree: number, descriptor: number, state: number, { selectors }: Choices): number {
     const { ram, frames, text, pagesOf } = this.host
     const root = newRoot(frames)
     const number = selectors === "switched" ? WORLD_SWITCHED : WORLD_OWN
@@ -126,7 +146,7 @@ export class VcpuPagesTable {
     mapText(ram, frames, root, text)
     mapProcessor(ram, frames, root, 0, pagesOf(0), world)
     mapVcpu(ram, frames, root, this.addressFor(slot), descriptor, state, world)
-    this.root[slot] = root
+    this.trees[slot * TREES + tree] = root
     this.world[slot] = number
     return root
   }
@@ -137,7 +157,6 @@ export class VcpuPagesTable {
    */
   private shareTables(slot: number, descriptor: number, state: number, called: boolean): number {
     const { ram, frames } = this.host
-    this.root[slot] = 0
     this.world[slot] = WORLD_OF_HOST
     const shared = this.host.root()
     // A rule forbids it, and this is why: there is one such address in these tables, and everybody has them.
@@ -193,10 +212,12 @@ export class VcpuPagesTable {
   /** A virtual CPU comes to another processor: of the host its guest sees that one's tables, and the former's no more. */
   move(slot: number, cpu: number): void {
     const { ram, frames, pagesOf } = this.host
-    const root = this.root[slot]!
-    if (root !== 0) {
+    const world = this.worlds[this.world[slot]!]!
+    for (let i = slot * TREES; i < (slot + 1) * TREES; i++) {
+      const root = this.trees[i]!
+      if (root === 0) continue
       unmapProcessor(ram, root, this.cpu[slot]!)
-      mapProcessor(ram, frames, root, cpu, pagesOf(cpu), this.worlds[this.world[slot]!]!)
+      mapProcessor(ram, frames, root, cpu, pagesOf(cpu), world)
     }
     this.cpu[slot] = cpu
     this.useTables(slot)
@@ -204,7 +225,8 @@ export class VcpuPagesTable {
 
   /** Where the entry code goes through the task, a guest's tables have the page of its own, to be read. */
   mapTask(pages: VcpuPages, va: bigint, pa: number): void {
-    if (this.root[pages.slot] !== 0) mapPage(this.host.ram, this.host.frames, pages.root, va, pa, 0, true)
+    for (let i = pages.slot * TREES; i < (pages.slot + 1) * TREES; i++)
+      if (this.trees[i] !== 0) mapPage(this.host.ram, this.host.frames, this.trees[i]!, va, pa, 0, true)
   }
 
   /** Takes back what `create` gave. */
@@ -215,16 +237,17 @@ export class VcpuPagesTable {
       unmapPage(ram, root(), page)
       forget(page)
     }
-    if (this.vcpu === "known-address" && this.root[pages.slot] === 0) {
+    const shares = this.world[pages.slot] === WORLD_OF_HOST
+    if (this.vcpu === "known-address" && shares) {
       mapPage(ram, frames, root(), fixed(L.KNOWN_OFFSET), L.ZERO_PA, 0, true)
       unmapPage(ram, root(), fixed(L.KNOWN_OFFSET) + 4096n)
     }
     if (pages.root !== 0) {
       // What it has of the host's own tables stays the host's.
-      if (this.root[pages.slot] === 0)
-        for (let i = 1; i < L.FIXED_TABLES; i++) ram.write64(this.nextEntry(pages.root, i), 0, 0)
+      if (shares) for (let i = 1; i < L.FIXED_TABLES; i++) ram.write64(this.nextEntry(pages.root, i), 0, 0)
       freeTables(ram, frames, pages.root)
     }
+    if (pages.userRoot !== 0 && pages.userRoot !== pages.root) freeTables(ram, frames, pages.userRoot)
     for (const pa of [pages.descriptor, pages.state, pages.rom]) if (pa !== 0) frames.release(pa / 4096)
     this.free.push(pages.slot)
   }

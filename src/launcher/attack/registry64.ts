@@ -25,6 +25,14 @@ const PLACES = 16
 const READ_ACROSS = "read the host's text by a load that begins below it"
 const WRITE_ACROSS = "wrote to the host's text by a store that begins below it"
 const ACROSS = { 1: READ_ACROSS, 2: WRITE_ACROSS, 3: WRITE_ACROSS, 4: READ_ACROSS, 5: WRITE_ACROSS }
+/** process.S. */
+const ROM = {
+  1: "read the ROM's interrupt flag",
+  2: "wrote the ROM's interrupt flag",
+  3: "called the ROM's save_flags",
+  4: "called the ROM's irq_disable",
+  5: "called the ROM's restore_flags",
+}
 
 export const attacks64: ReadonlyArray<Attack> = [
   kernel("write-switcher", "writes to the text of entry code and Switcher"),
@@ -53,6 +61,7 @@ export const attacks64: ReadonlyArray<Attack> = [
   user("user-read-kernel", "reads its kernel's memory"),
   user("user-write-kernel", "writes there"),
   user("user-hypercall", "makes hypercalls by every door", { variants: 2 }),
+  user("user-rom-flag", "turns its kernel's interrupts off in the ROM", { through: ROM }),
   user("stale-tlb", "uses a translation after it has been taken back", { variants: 3 }),
   user("stale-tlb-two", "the same from another virtual CPU", { vcpus: 2, seeds: 4 }),
 

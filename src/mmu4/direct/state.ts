@@ -1,5 +1,5 @@
 import { Mutex } from "../../machine/shared.ts"
-import { ENTRIES, ENTRY_BYTES, FRAME_BYTES, reservedHi } from "../entries.ts"
+import { ENTRIES, FRAME_BYTES, reservedHi } from "../entries.ts"
 import {
   BadMmuConfig,
   type FrameAllocator,
@@ -11,6 +11,7 @@ import {
 } from "../interface.ts"
 import { MAX_VCPUS } from "../roles.ts"
 import { newStats } from "../stats.ts"
+import { putHostEntries } from "../tableEntry.ts"
 import { DirectVcpuState, WINDOWS } from "./vcpuState.ts"
 
 /*
@@ -125,14 +126,12 @@ export class DirectState {
 
   private initialize(): void {
     for (const v of this.vcpus) {
-      for (let view = 0; view < 2; view++) v.roots[view] = this.frame()
+      for (let view = 0; view < 2; view++) {
+        const hfn = this.frame()
+        putHostEntries(this.memory, this.host, hfn, v.index, view === 1)
+        v.roots[view] = hfn
+      }
       for (let i = 0; i < WINDOWS; i++) v.scratch[i] = this.frame()
-      for (const hfn of v.roots)
-        for (const slot of this.host.slots) {
-          const at = hfn * FRAME_BYTES + slot * ENTRY_BYTES
-          this.memory.write32(at, this.host.entryLo(slot, v.index))
-          this.memory.write32(at + 4, this.host.entryHi(slot, v.index))
-        }
     }
   }
 

@@ -136,7 +136,7 @@ export class SimpleState implements GuestTables, ShadowColumns {
       const hfn = this.pool.take()
       const vcpu = this.vcpuOfRoot(root)
       this.memory.fill(hfn * FRAME_BYTES, FRAME_BYTES, 0)
-      putHostEntries(this.memory, this.host, hfn, vcpu)
+      putHostEntries(this.memory, this.host, hfn, vcpu, this.isUserRoot(root))
       this.pageHfn[root] = hfn
       this.pageRole[root] = rootRole(true, this.views.access, this.isUserRoot(root) ? this.views.userRole : 0, vcpu)
       this.pageFlags[root] = PAGE_LIVE

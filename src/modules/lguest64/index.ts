@@ -18,7 +18,7 @@ import { VirtualCpu64 } from "./virtualCpu.ts"
  */
 
 /** Where a virtual CPU's pages and task are; made by the first thread, found by the others. */
-const WHERE = 7
+const WHERE = 9
 
 export class Lguest64Device extends GuestDevice<VirtualCpu64> {
   readonly guest: Guest64
@@ -30,8 +30,10 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
     for (let i = 0; heap.fresh && i < config.vcpus; i++)
       create(host, i, config, where.subarray(i * WHERE, (i + 1) * WHERE))
     const pages = Array.from({ length: config.vcpus }, (_, i) => {
-      const [descriptor, state, fixedEntry, root, slot, rom] = where.subarray(i * WHERE) as unknown as Pages
-      return { descriptor, state, fixedEntry, root, slot, rom }
+      const [descriptor, state, fixedEntry, userEntry, root, userRoot, slot, rom] = where.subarray(
+        i * WHERE,
+      ) as unknown as Pages
+      return { descriptor, state, fixedEntry, userEntry, root, userRoot, slot, rom }
     })
     const guest = new Guest64(host, heap, config, pages)
     pages.forEach((p, i) => {
@@ -87,12 +89,13 @@ export class Lguest64Device extends GuestDevice<VirtualCpu64> {
   }
 }
 
-type Pages = readonly [number, number, number, number, number, number]
+type Pages = readonly [number, number, number, number, number, number, number, number]
 
 const create = (host: HostX86_64, index: number, { affinity, design }: Guest64Config, where: Float64Array): void => {
   const pages = host.createVcpuPages(index, design)
   const task = host.createVcpuTask(pages, `vcpu ${index}`)
   host.kernel.tasks.affinity[task.pid] = affinity[index] ?? -1
   host.kernel.tasks.thread[task.pid] = HOST_THREAD + 1 + index
-  where.set([pages.descriptor, pages.state, pages.fixedEntry, pages.root, pages.slot, pages.rom, task.pid])
+  const { descriptor, state, fixedEntry, userEntry, root, userRoot, slot, rom } = pages
+  where.set([descriptor, state, fixedEntry, userEntry, root, userRoot, slot, rom, task.pid])
 }
