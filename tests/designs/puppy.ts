@@ -21,6 +21,8 @@ const PROMPT = /[#$] $/
 export interface Ended {
   /** Why it came to its end; `stuck`: it did not. */
   readonly kind: HostedEvent["kind"] | "stuck"
+  /** With which status it powered off; -1: it did not. */
+  readonly status: number
   /** Why it was killed. */
   readonly cause: string
   /** What its console said, without carriage returns. */
@@ -56,18 +58,27 @@ export class Puppy {
     this.guest.input(Buffer.from(`${line}\n`))
   }
 
-  /** Types the lines, each at a prompt, until the guest ends. */
-  run(lines: ReadonlyArray<string>): Ended {
+  /** Types the lines, each at a prompt, until the guest ends; before each, `atPrompt` may look at the guest. */
+  run(lines: ReadonlyArray<string>, atPrompt: () => void = () => undefined): Ended {
     const left = [...lines]
     const { guest } = this
     const { cpus } = guest.host.kernel
-    const ended = (kind: Ended["kind"], cause = ""): Ended => ({ kind, cause, output: this.output })
+    const ended = (kind: Ended["kind"], how: Partial<Pick<Ended, "status" | "cause">> = {}): Ended => ({
+      kind,
+      status: -1,
+      cause: "",
+      output: this.output,
+      ...how,
+    })
     for (;;) {
       const event = guest.run(SLICE)
-      if (event.kind === "killed") return ended("killed", event.death.cause)
-      if (event.kind === "powerOff" || event.kind === "reset") return ended(event.kind)
-      if (event.kind === "idle" && left.length > 0 && this.waits) this.type(left.shift()!)
-      else if (event.kind === "idle" && event.until === Infinity) return ended("stuck")
+      if (event.kind === "killed") return ended("killed", { cause: event.death.cause })
+      if (event.kind === "powerOff") return ended("powerOff", { status: event.status })
+      if (event.kind === "reset") return ended("reset")
+      if (event.kind === "idle" && left.length > 0 && this.waits) {
+        atPrompt()
+        this.type(left.shift()!)
+      } else if (event.kind === "idle" && event.until === Infinity) return ended("stuck")
       else if (event.kind === "idle") guest.skip(event.until)
       if (guest.now > LONGEST || cpus.some(({ processor }) => processor.instructions > MOST_INSTRUCTIONS))
         return ended("stuck")
@@ -75,10 +86,13 @@ export class Puppy {
   }
 }
 
+/** How large a host's only guest is, and how many processors run it; default: one virtual CPU on one processor, MEMORY. */
+export type Size = Partial<Record<"vcpus" | "processors" | "bytes", number>>
+
 /** A host with the design's module, and a guest opened in it. */
 export const bootDesign = (
   design: Choices,
-  { vcpus = 1, processors = vcpus, bytes = MEMORY }: Partial<Record<"vcpus" | "processors" | "bytes", number>> = {},
+  { vcpus = 1, processors = vcpus, bytes = MEMORY }: Size = {},
 ): Promise<Hosted> =>
   bootHost(design.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: false }, {
     core,
@@ -91,6 +105,10 @@ export const bootDesign = (
     seed: 7,
   })
 
+/** puppy as that guest, before its first instruction. */
+export const bootPuppy = async (design: Choices, size?: Pick<Size, "vcpus" | "processors">): Promise<Puppy> =>
+  new Puppy(await bootDesign(design, size), design.arch)
+
 /** Boots puppy and types the lines. */
 export const runPuppy = async (design: Choices, lines: ReadonlyArray<string>): Promise<Ended> =>
-  new Puppy(await bootDesign(design), design.arch).run(lines)
+  (await bootPuppy(design)).run(lines)

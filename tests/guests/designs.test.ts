@@ -1,69 +1,26 @@
-import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
 import { check } from "../../src/design/rules.ts"
-import { EventLog } from "../../src/host/eventLog.ts"
-import { parseElf } from "../../src/launcher/elf.ts"
-import { HostedGuest, type HostedEvent } from "../../src/launcher/hosted.ts"
-import { bootHost } from "../../src/modules/index.ts"
+import type { HostedGuest } from "../../src/launcher/hosted.ts"
 import { LHCALL } from "../../src/paravirt_ops/lguest64.ts"
+import { bootPuppy, type Ended } from "../designs/puppy.ts"
 
 /*
  * One image of puppy under every design that a guest can notice: door of hypercalls, place of the interrupt flag, ring,
  * selectors, PAGE_OFFSET, page tables with the machine's addresses. What its user sees is the same under all.
  */
 
-const file = (path: string) => new Uint8Array(readFileSync(new URL(`../../${path}`, import.meta.url)))
-const core = new WebAssembly.Module(file("dist/machine/core.wasm"))
-const image = file("guests/images/puppy-x86_64.elf")
-const initrd = file("guests/images/initramfs-x86_64.cpio")
-const MEMORY = 16 * 2 ** 20
-const SLICE = 10_000_000
-/** Simulated time within which all of this is over. */
-const LONGEST = 500_000_000
-
+/** Times that programs have measured, and the memory that is free. */
 const MEASURED = /, [\d.]+ (ns|ns each|reads|per second)\b|\d+ of \d+ KiB free/g
 
-interface Run {
-  readonly event: HostedEvent
-  /** Without the times that programs have measured, and the memory that is free. */
-  readonly output: string
+interface Run extends Ended {
   readonly guest: HostedGuest
 }
 
 const run = async (design: Choices, vcpus: number, lines: ReadonlyArray<string>): Promise<Run> => {
-  const host = await bootHost(
-    { module: "lguest64" },
-    {
-      core,
-      guestBytes: MEMORY,
-      startMs: 1_170_000_000_000,
-      log: EventLog.off,
-      design,
-      vcpus,
-      processors: vcpus,
-      seed: 7,
-    },
-  )
-  const chunks: Array<Uint8Array> = []
-  const guest = new HostedGuest({
-    host,
-    memoryBytes: MEMORY,
-    kernel: parseElf(image, { memoryBytes: MEMORY, reserved: undefined }),
-    cmdline: "",
-    initrd,
-    consoleOut: (bytes) => chunks.push(bytes.slice()),
-  })
-  const text = () => Buffer.concat(chunks).toString("utf8").replaceAll("\r", "")
-  const rest = [...lines]
-  for (;;) {
-    const event = guest.run(SLICE)
-    if (event.kind === "idle" && rest.length > 0 && text().endsWith("puppy# "))
-      guest.input(Buffer.from(`${rest.shift()}\n`))
-    else if (event.kind === "idle" && event.until !== Infinity) guest.skip(event.until)
-    else if (event.kind !== "budget" || guest.now > LONGEST)
-      return { event, output: text().replaceAll(MEASURED, ""), guest }
-  }
+  const puppy = await bootPuppy(design, { vcpus })
+  const ended = puppy.run(lines)
+  return { ...ended, output: ended.output.replaceAll(MEASURED, ""), guest: puppy.guest }
 }
 
 const MIXED = [
@@ -134,19 +91,19 @@ describe("one puppy under many designs", () => {
   const normalOnTwo = run(LGUEST64, 2, MIXED_ON_TWO)
 
   it("says under the default one what it should", async () => {
-    const { event, output } = await normal
-    expect(event).toMatchObject({ kind: "powerOff", status: 9 })
+    const { kind, status, output } = await normal
+    expect([kind, status]).toEqual(["powerOff", 9])
     for (const answer of ["one two\n", "7\n17\n27\n", "3\n", "waited\n"]) expect(output).toContain(`\n${answer}`)
     const onTwo = await normalOnTwo
-    expect(onTwo.event).toMatchObject({ kind: "powerOff", status: 9 })
+    expect([onTwo.kind, onTwo.status]).toEqual(["powerOff", 9])
     for (const answer of ["nproc\n2\n", "forked\n", "locks 0\n"]) expect(onTwo.output).toContain(answer)
     expect(onTwo.output).not.toMatch(/BROKEN|STALE|panic/)
   })
 
   it.each(ROWS)("%s: says the same", async (_, design) => {
-    const { event, output, guest } = await run(design, 1, MIXED)
-    expect(event).toEqual((await normal).event)
-    expect(output).toBe((await normal).output)
+    const { guest, ...ended } = await run(design, 1, MIXED)
+    const { guest: _guest, ...expected } = await normal
+    expect(ended).toEqual(expected)
     // It is what it says it is: it asks if it has to, and not otherwise.
     const calls = (["IRQ_FLAGS", "IRQ_DISABLE", "IRQ_ENABLE"] as const).map((name) => asked(guest, name))
     if (design.interruptFlag === "hypercall") expect(Math.min(...calls)).toBeGreaterThan(100)
@@ -156,8 +113,8 @@ describe("one puppy under many designs", () => {
   })
 
   it.each(ROWS_OF_TWO)("%s, two virtual CPUs: says the same", async (_, design) => {
-    const { event, output } = await run(design, 2, MIXED_ON_TWO)
-    expect(event).toEqual((await normalOnTwo).event)
-    expect(output).toBe((await normalOnTwo).output)
+    const { guest: _own, ...ended } = await run(design, 2, MIXED_ON_TWO)
+    const { guest: _normal, ...expected } = await normalOnTwo
+    expect(ended).toEqual(expected)
   })
 })
