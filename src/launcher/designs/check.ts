@@ -5,7 +5,7 @@ import type { Attack } from "../attack/registry.ts"
 import { BadConfig, type MissingFile } from "../errors.ts"
 import type { Files } from "../files.ts"
 import { isCount } from "./counts.ts"
-import { namedIn, sameOutcome } from "./expects.ts"
+import { namedIn, RELATIONS, sameOutcome } from "./expects.ts"
 import { type DesignFile, designNames } from "./file.ts"
 import { WORKLOADS } from "./workloads.ts"
 
@@ -57,8 +57,8 @@ export const problemsOf = (
       const at = (key: string) => ["counts", i, key]
       if (!isCount(count)) add(at("count"), `designs bench has no count ${count}`)
       if (!WORKLOADS.some(({ name }) => name === workload)) add(at("workload"), `there is no workload ${workload}`)
-      if (!designs.includes(than)) add(at(`${relation}-than`), `there is no design ${than}`)
-      else if (than === design.name) add(at(`${relation}-than`), "a design is no other than itself")
+      if (!designs.includes(than)) add(at(RELATIONS[relation]), `there is no design ${than}`)
+      else if (than === design.name) add(at(RELATIONS[relation]), "a design is no other than itself")
     }
     return problems
   })

@@ -8,12 +8,14 @@ import type { KeyPath, YamlFile } from "../yamlFile.ts"
  * together here.
  */
 
-/** One count of a workload is expected to be lower or higher than under another design. */
+export type Relation = "lower" | "higher" | "same"
+
+/** One count of a workload is expected to be lower or higher than under another design, or the same. */
 export interface CountClaim {
   /** A column of `designs bench`. */
   readonly count: string
   readonly workload: string
-  readonly relation: "lower" | "higher"
+  readonly relation: Relation
   /** The other design. */
   readonly than: string
   readonly why: string
@@ -62,17 +64,21 @@ type Names = (typeof Names)["Type"]
 const list = (names: Names = []): ReadonlyArray<string> =>
   typeof names === "string" ? names.trim().split(/\s*,\s*/) : names
 
+/** The key that has the other design's name. */
+export const RELATIONS = { lower: "lower-than", higher: "higher-than", same: "same-as" } as const
+
 const Claim = Schema.Struct({
   count: Schema.NonEmptyString,
   workload: Schema.NonEmptyString,
   "lower-than": Schema.optionalKey(Schema.NonEmptyString),
   "higher-than": Schema.optionalKey(Schema.NonEmptyString),
+  "same-as": Schema.optionalKey(Schema.NonEmptyString),
   why: Schema.NonEmptyString,
 }).check(
   Schema.makeFilter(
     (claim) =>
-      (claim["lower-than"] === undefined) !== (claim["higher-than"] === undefined) ||
-      "it has either `lower-than` or `higher-than`, and a design's name there",
+      Object.values(RELATIONS).filter((key) => claim[key] !== undefined).length === 1 ||
+      "it has one of `lower-than`, `higher-than` and `same-as`, and a design's name there",
   ),
 )
 const Gains = Schema.Struct({
@@ -139,6 +145,14 @@ const breachOf = ({ reads, writes, does, why }: (typeof Gains)["Type"]): Breach 
   why: why.trim(),
 })
 
+const claimOf = (claim: (typeof Claim)["Type"]): CountClaim => {
+  const relation = (Object.keys(RELATIONS) as ReadonlyArray<Relation>).find(
+    (one) => claim[RELATIONS[one]] !== undefined,
+  )!
+  const { count, workload, why } = claim
+  return { count, workload, relation, than: claim[RELATIONS[relation]]!, why: why.trim() }
+}
+
 export const expectationsOf = ({ attacks, counts = [] }: (typeof Expects)["Type"]): Expectations => {
   const own: AttackClaims | undefined =
     attacks === undefined
@@ -156,13 +170,7 @@ export const expectationsOf = ({ attacks, counts = [] }: (typeof Expects)["Type"
     ...(own ?? NOTHING),
     own,
     base: undefined,
-    counts: counts.map((claim) => ({
-      count: claim.count,
-      workload: claim.workload,
-      relation: claim["lower-than"] === undefined ? "higher" : "lower",
-      than: (claim["lower-than"] ?? claim["higher-than"])!,
-      why: claim.why.trim(),
-    })),
+    counts: counts.map(claimOf),
   }
 }
 

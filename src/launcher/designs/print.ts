@@ -1,5 +1,5 @@
 import { defaultChoices, DIMENSIONS } from "../../design/dimensions.ts"
-import { gainsOf, namedIn } from "./expects.ts"
+import { gainsOf, namedIn, type Relation } from "./expects.ts"
 import type { DesignFile } from "./file.ts"
 import { align, hanging, paragraphs } from "./text.ts"
 
@@ -29,6 +29,12 @@ export const listText = (designs: ReadonlyArray<DesignFile>, width: number): str
 
 const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
+const inWords: Readonly<Record<Relation, (count: string, than: string) => string>> = {
+  lower: (count, than) => `lower ${count} than ${than}`,
+  higher: (count, than) => `higher ${count} than ${than}`,
+  same: (count, than) => `the same ${count} as ${than}`,
+}
+
 const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string]> => {
   const { own, withstands, killed, harmless, breached, counts } = expects
   const list = (claim: string, names: ReadonlyArray<string>): ReadonlyArray<readonly [string, string]> =>
@@ -45,7 +51,7 @@ const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string
         [`is breached by ${attack}: `, `${gainsOf(breach).join("; ")}. ${sentence(breach.why)}`] as const,
     ),
     ...counts.map(
-      ({ count, workload, relation, than, why }) => [`${workload}: ${relation} ${count} than ${than}: `, why] as const,
+      ({ count, workload, relation, than, why }) => [`${workload}: ${inWords[relation](count, than)}: `, why] as const,
     ),
   ]
 }
@@ -64,7 +70,7 @@ export const showText = (design: DesignFile, width: number): string => {
     return hanging(head, alternatives.find((alternative) => alternative.name === answer)?.text ?? "", width)
   })
   const expected = claims(design).flatMap(([claim, why]) =>
-    hanging(INDENT, `${claim}${why}`, width).map((line, i) => (i === 0 ? line : INDENT + line)),
+    hanging(INDENT, `${claim}${why}`, width - INDENT.length).map((line, i) => (i === 0 ? line : INDENT + line)),
   )
   return [
     `${name}: ${title} (${choices.arch})`,
