@@ -49,6 +49,9 @@ const ofItsOwn = (belowFrame: number): HypercallDoor => ({
   belowFrame,
 })
 
+/** By SYSCALL, but the ROM, which keeps the interrupt flag, has its own door: its code asks for SEND_INTERRUPTS by INT. */
+const bySystemCallBesidesRom: HypercallDoor = { ...bySystemCall, interrupt: ofItsOwn(0).interrupt }
+
 /** A return address lies between the stack pointer and what the guest's kernel has pushed. */
 const RETURN_ADDRESS = 8
 
@@ -58,4 +61,5 @@ const DOORS: Record<Choices["hypercall"], HypercallDoor> = {
   "call-page": ofItsOwn(RETURN_ADDRESS),
 }
 
-export const hypercallDoor = (choice: Choices["hypercall"]): HypercallDoor => DOORS[choice]
+export const hypercallDoor = (design: Pick<Choices, "hypercall" | "interruptFlag">): HypercallDoor =>
+  design.hypercall === "syscall" && design.interruptFlag === "rom" ? bySystemCallBesidesRom : DOORS[design.hypercall]

@@ -87,7 +87,7 @@ export class VirtualCpu64 implements VcpuRunner {
     this.frames = new EventFrames(ram, this.memory)
     this.guarded = new GuardedWrite(this)
     this.flag = interruptFlag(guest.design)
-    this.door = hypercallDoor(guest.design.hypercall)
+    this.door = hypercallDoor(guest.design)
     this.selectors = guest.selectors
     this.romPa = pages.rom
     this.task = task
