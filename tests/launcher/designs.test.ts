@@ -168,7 +168,7 @@ describe("a design's file", () => {
     ],
     [
       "a claim both ways",
-      GOOD.replace("why: so", "higher-than: xen, why: so"),
+      GOOD.replace("lower-than: proposal", "lower-than: proposal, higher-than: xen"),
       /^\/x\/mine\.yaml:21: expects\.counts\.0: .*one of/,
     ],
     [
