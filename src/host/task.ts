@@ -190,6 +190,8 @@ export interface VcpuRunner {
    * registers that it has, and the kernel knows of it (enterGuest); false: its task has to look after it first.
    */
   resume?(): boolean
+  /** An NMI may have come while the guest ran, and goes back there by way of a load of CR3: the kernel is told (enterGuest). */
+  interrupted?(): void
   /** Its task's timer has fired. */
   timer(): void
 }

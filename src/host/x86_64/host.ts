@@ -312,7 +312,7 @@ export class HostX86_64 {
       hostSystemCall: () => this.systemCall(),
       hostTrap: () => this.trap(),
       hostInterrupt: () => this.interrupt(),
-      hostNmi: () => undefined,
+      hostNmi: () => this.nmi(),
       schedule: () => this.schedule(),
       finishSwitch: () => kernel.finishSwitch(),
       vcpuPrepare: () => kernel.processor.setGprLoHi(RAX, kernel.runner.prepare() ? 1 : 0, 0),
@@ -355,6 +355,12 @@ export class HostX86_64 {
     if (vector === L.SPURIOUS_VECTOR) return
     kernel.cpu.clock.acknowledge()
     if (vector === L.TIMER_VECTOR) kernel.timerInterrupt()
+  }
+
+  /** It goes back to where it came from, which may be a guest: that one is still inside for whoever wants it out. */
+  private nmi(): void {
+    const { kernel } = this
+    if (this.slotOf[kernel.currentPid] !== NONE) kernel.runner.interrupted?.()
   }
 
   /** An interrupt has been handled on top of a guest, which goes on if its module has nothing against it. */

@@ -162,6 +162,11 @@ export class VirtualCpu64 implements VcpuRunner {
     return this.guest.world.mayResume(this)
   }
 
+  /** An NMI goes back into the guest without asking whether it may. */
+  interrupted(): void {
+    this.host.kernel.enterGuest(this.guest.number)
+  }
+
   private deliverWaiting(): void {
     if (this.words.pendingInterrupts === 0 || this.guarded.active) return
     runAsynchronous(this)

@@ -1,5 +1,6 @@
 import type { Choices } from "../../design/dimensions.ts"
 import type { TlbFlusher } from "../../mmu4/interface.ts"
+import { isCanonical } from "../../syscall/address.ts"
 import type { Guest64 } from "./guest.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
 
@@ -66,6 +67,8 @@ const mapped: World = {
   mayResume: (v) => {
     const { kernel } = v.host
     if (v.pending !== undefined || kernel.pauses.asked || v.words.pendingInterrupts !== 0) return false
+    // Behind the last instruction of the lower half: IRETQ there would be the host's fault (M:050).
+    if (!isCanonical(v.registers.ripHi)) return false
     kernel.enterGuest(v.guest.number)
     return !v.words.flushAsked
   },
