@@ -39,6 +39,7 @@ export const shapeOf = ({ options, design, startMs }: EngineConfig): HostedShape
   vcpus: options.smp.vcpus,
   affinity: Array.from({ length: options.smp.vcpus }, (_, vcpu) => affinity(options.smp, vcpu)),
   seed: options.seed,
+  lateChecks: options.lateChecks,
   traceRecords: options.trace === undefined ? 0 : recordsFor(options.trace.limit, options.smp.processors),
 })
 

@@ -40,6 +40,7 @@ export const nativeEngine = (config: EngineConfig): Engine => {
     memoryBytes: config.options.memoryBytes,
     processors: config.options.smp.processors,
     seed: config.options.seed,
+    traits: { lateChecks: config.options.lateChecks },
     kernel: config.kernel,
     cmdline: config.options.cmdline,
     ...(config.initrd === undefined ? {} : { initrd: config.initrd }),

@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly design: string | undefined
   /** i386 under its module: page tables of three levels. */
   readonly pae: boolean
+  /** A processor that carries a load out before it checks who loads (docs/late-checks.md). */
+  readonly lateChecks: boolean
   readonly deterministic: boolean
   readonly seed: number
   readonly maxInstructions: number
@@ -188,6 +190,7 @@ interface Parsed {
   readonly native?: true
   readonly design?: string
   readonly pae?: true
+  readonly lateChecks?: true
   readonly deterministic?: true
   readonly seed?: number
   readonly maxInstructions?: number
@@ -287,6 +290,7 @@ const program = (
     .option("--native", "no hypervisor: the kernel has the simulated PC for itself")
     .option("--design <DESIGN>", "build the host in this design, a name or a file (see lguest64 designs list)")
     .option("--pae", "i386: host and guest have page tables of three levels (KERNEL must be built for them)")
+    .option("--late-checks", "a processor that loads before it checks, as Meltdown wants it (docs/late-checks.md)")
     .option("--block <FILE>", `a disk, up to ${MOST_DISKS} of them; FILE,ro is only read`, parseBlock)
     .option("--net <SPEC>", "a network device: hub=NAME,pcap=FILE,mac=ADDRESS, any of them", parseNetOption)
     .option("--deterministic", "the same input gives the same run, event for event")
@@ -326,6 +330,7 @@ const program = (
         native: o.native === true,
         design: o.design,
         pae: o.pae === true,
+        lateChecks: o.lateChecks === true,
         deterministic: o.deterministic === true || o.seed !== undefined,
         seed: o.seed ?? 0,
         maxInstructions: o.maxInstructions ?? Infinity,

@@ -79,6 +79,7 @@ const Guest = Schema.Struct({
   native: Schema.optionalKey(Schema.Boolean),
   design: Schema.optionalKey(Schema.NonEmptyString),
   pae: Schema.optionalKey(Schema.Boolean),
+  "late-checks": Schema.optionalKey(Schema.Boolean),
   append: Schema.optionalKey(Cmdline),
   initrd: Schema.optionalKey(Path),
   block: Schema.optionalKey(
@@ -165,6 +166,7 @@ const optionsOf = (guest: GuestValue, folder: string, smp: SmpOptions, up: UpOpt
     // A design's name is a word; a file lies where the others do.
     design: guest.design === undefined || isName(guest.design) ? guest.design : path(guest.design),
     pae: guest.pae === true,
+    lateChecks: guest["late-checks"] === true,
     deterministic: up.deterministic,
     seed: up.seed,
     verbose: up.verbose,

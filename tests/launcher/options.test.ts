@@ -27,6 +27,7 @@ describe("the command line", () => {
       cmdline: "",
       native: false,
       pae: false,
+      lateChecks: false,
       deterministic: false,
       seed: 0,
       maxInstructions: Infinity,
@@ -62,7 +63,7 @@ describe("the command line", () => {
 
   it("takes every option", () => {
     const args =
-      "vmlinux --arch i386 --mem 128M --initrd i.cpio --append a=b --pae --seed 7 --max-instructions 5M --stats " +
+      "vmlinux --arch i386 --mem 128M --initrd i.cpio --append a=b --pae --late-checks --seed 7 --max-instructions 5M --stats " +
       "--stats-json s.json --verbose -d int,hcall -D log --block d.img --block e.img,ro --net hub=a,pcap=f,mac=52:54:0:1:2:3"
     expect(options(...args.split(" "))).toEqual({
       kernel: "vmlinux",
@@ -72,6 +73,7 @@ describe("the command line", () => {
       cmdline: "a=b",
       native: false,
       pae: true,
+      lateChecks: true,
       deterministic: true,
       seed: 7,
       maxInstructions: 5_000_000,

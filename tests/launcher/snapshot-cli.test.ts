@@ -93,6 +93,7 @@ describe("a snapshot of a small guest", () => {
     [["--arch", "x86_64"], "--arch contradicts S: it is of i386"],
     [["--native"], "--native contradicts S: its guest is under a module"],
     [["--pae"], "--pae contradicts S: its page tables have no third level"],
+    [["--late-checks"], "--late-checks contradicts S: its processor checks in time"],
     [["--seed", "4"], "--seed contradicts S: its seed is 3"],
     [["--append", "loud"], '--append contradicts S: its kernel was given "quiet"'],
     [["--initrd", "x"], "--initrd contradicts S: the kernel and its initrd are in it"],

@@ -22,6 +22,8 @@ const MachineOptions = Schema.Struct({
   arch: Schema.Literals(["i386", "x86_64"]),
   native: Schema.Boolean,
   pae: Schema.Boolean,
+  /** Not there: no. */
+  lateChecks: Schema.optionalKey(Schema.Boolean),
   /** Its host's; not there: the module's own. */
   design: Schema.optionalKey(
     Schema.Struct({

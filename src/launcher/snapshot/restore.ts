@@ -77,6 +77,7 @@ const agreements = (o: RunOptions, { options: m, net }: Manifest): Readonly<Reco
     native: m.native,
     design: o.design === m.design?.name,
     pae: m.pae,
+    "late-checks": m.lateChecks === true,
     deterministic: m.deterministic,
     seed: m.deterministic && o.seed === m.seed,
     smp: m.smp && o.smp.vcpus === m.vcpus,
@@ -110,6 +111,8 @@ const inSnapshot = (name: string, { options: m, net, disks }: Manifest): string 
         : `its design is ${m.design.name}`
     case "pae":
       return "its page tables have no third level"
+    case "late-checks":
+      return "its processor checks in time"
     case "deterministic":
       return "its run is not deterministic"
     case "seed":
@@ -149,6 +152,7 @@ export const optionsOf = (
     native: m.native,
     design: m.design?.name,
     pae: m.pae,
+    lateChecks: m.lateChecks === true,
     deterministic: m.deterministic,
     seed: m.seed,
     blocks: options.blocks.length > 0 ? options.blocks : disks,

@@ -34,6 +34,7 @@ const machineOptions = (
   arch: image.kernel.arch,
   native: options.native,
   pae: options.pae,
+  ...(options.lateChecks ? { lateChecks: true } : {}),
   ...(design === undefined ? {} : { design: { name: design.name, choices: design.choices } }),
   memoryBytes: options.memoryBytes,
   cmdline: options.cmdline,
