@@ -1,6 +1,7 @@
 import { describe } from "./describe.ts"
 import { entryChanged, guestWrite, memoryWritten } from "./emulate.ts"
-import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "./interface.ts"
+import type { Description, ShadowMmuConfig, VcpuMmu } from "./interface.ts"
+import { LockedMmu } from "./locked.ts"
 import { reclaimPages } from "./reclaim.ts"
 import { currentRoot } from "./root.ts"
 import { ShadowState } from "./state.ts"
@@ -40,7 +41,7 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  *  9. PROGRESS. When a fault is FIXED, the access succeeds.
  *
  * Threads. Each thread that runs a virtual CPU has its own Mmu4 over the same heap (state.ts), and every call holds the
- * guest's lock: one call sees nothing of another. But the processors go on all the while, walking the shadow and storing to
+ * guest's lock (locked.ts): one call sees nothing of another. But the processors go on all the while, walking the shadow and storing to
  * tables that they may write. Hence three orders that are kept everywhere:
  *   - rights are taken away in memory first, then all TLBs are flushed (TlbFlusher answers when that is done), and only then
  *     is concluded from it: a table read that should not change, a frame given away (flushIfPending);
@@ -54,110 +55,55 @@ import { destroy, zapAll, zapFrame } from "./zap.ts"
  * root.ts, zap.ts, describe.ts. What the host does in the guest's name begins in lookUp.ts.
  */
 
-export class Mmu4 implements ShadowMmu {
+export class Mmu4 extends LockedMmu<ShadowState> {
   readonly vcpus: readonly VcpuMmu[]
-  readonly stats: MmuStats
-  /** For tests and monitors, to be read. */
-  readonly state: ShadowState
 
   constructor(config: ShadowMmuConfig) {
-    const s = new ShadowState(config)
-    this.state = s
-    this.stats = s.stats
-    this.vcpus = s.vcpus.map((v) => new ShadowVcpu(s, v))
+    super(new ShadowState(config))
+    this.vcpus = this.state.vcpus.map((v) => new ShadowVcpu(this.state, v))
   }
 
-  guestWrite(gpa: number, size: number, lo: number, hi: number): boolean {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      return guestWrite(s, gpa, size, lo, hi)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected guestWriteLocked(gpa: number, size: number, lo: number, hi: number): boolean {
+    return guestWrite(this.state, gpa, size, lo, hi)
   }
 
-  entryChanged(gpa: number): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      entryChanged(s, gpa)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected entryChangedLocked(gpa: number): void {
+    entryChanged(this.state, gpa)
   }
 
-  memoryWritten(gpa: number, bytes: number): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      memoryWritten(s, gpa, bytes)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected minds(): boolean {
+    return true
   }
 
-  entryAddress(pgdGpa: number, vpn: number): number {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      const gfn = Math.floor(pgdGpa / 4096)
-      return gfn >= 0 ? findEntry(s, gfn, vpn) : -1
-    } finally {
-      s.mutex.unlock()
-    }
+  protected memoryWrittenLocked(gpa: number, bytes: number): void {
+    memoryWritten(this.state, gpa, bytes)
   }
 
-  zapFrame(gfn: number): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      zapFrame(s, gfn)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected entryAddressLocked(pgdGfn: number, vpn: number): number {
+    return findEntry(this.state, pgdGfn, vpn)
   }
 
-  zapAll(): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      zapAll(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected zapFrameLocked(gfn: number): void {
+    zapFrame(this.state, gfn)
   }
 
-  reclaim(pages: number): number {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      s.stamp++
-      return reclaimPages(s, pages)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected zapAllLocked(): void {
+    zapAll(this.state)
   }
 
-  destroy(): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      destroy(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected reclaimLocked(pages: number): number {
+    this.state.stamp++
+    return reclaimPages(this.state, pages)
   }
 
-  describe(vcpu: number, vpn: number, userView: boolean): Description {
+  protected destroyLocked(): void {
+    destroy(this.state)
+  }
+
+  protected describeLocked(vcpu: number, vpn: number, userView: boolean): Description {
     const s = this.state
-    s.mutex.lock()
-    try {
-      const v = s.vcpus[vcpu]!
-      return describe(s, v, currentRoot(s, v, userView), vpn)
-    } finally {
-      s.mutex.unlock()
-    }
+    const v = s.vcpus[vcpu]!
+    return describe(s, v, currentRoot(s, v, userView), vpn)
   }
 }
 

@@ -1,5 +1,6 @@
 import { FRAME_BYTES } from "../entries.ts"
-import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "../interface.ts"
+import type { Description, ShadowMmuConfig, VcpuMmu } from "../interface.ts"
+import { LockedMmu } from "../locked.ts"
 import { describe } from "./describe.ts"
 import { destroy, forgetAll, touchesTable } from "./forget.ts"
 import { DATA, DirectState } from "./state.ts"
@@ -45,36 +46,26 @@ import { findEntry } from "./walk.ts"
  * window.ts (a store), roots.ts, linear.ts, walk.ts (faults), forget.ts, describe.ts.
  */
 
-export class DirectMmu implements ShadowMmu {
+export class DirectMmu extends LockedMmu<DirectState> {
   readonly vcpus: readonly VcpuMmu[]
-  readonly stats: MmuStats
-  /** For tests and monitors, to be read. */
-  readonly state: DirectState
 
   constructor(config: ShadowMmuConfig) {
-    const s = new DirectState(config)
-    this.state = s
-    this.stats = s.stats
-    this.vcpus = s.vcpus.map((v) => new DirectVcpu(s, v))
+    super(new DirectState(config))
+    this.vcpus = this.state.vcpus.map((v) => new DirectVcpu(this.state, v))
   }
 
-  guestWrite(gpa: number, size: number, lo: number, hi: number): boolean {
+  protected guestWriteLocked(gpa: number, size: number, lo: number, hi: number): boolean {
     const s = this.state
     const gfn = Math.floor(gpa / FRAME_BYTES)
     const offset = gpa % FRAME_BYTES
     if (!(gfn >= 0 && gfn < s.count) || offset + size > FRAME_BYTES) return false
-    s.mutex.lock()
-    try {
-      if (s.type[gfn] === DATA || letGo(s, gfn)) {
-        this.plainWrite(s.first * FRAME_BYTES + gpa, size, lo, hi)
-        return true
-      }
-      const good = this.writeTable(gpa, size, lo, hi)
-      settle(s)
-      return good
-    } finally {
-      s.mutex.unlock()
+    if (s.type[gfn] === DATA || letGo(s, gfn)) {
+      this.plainWrite(s.first * FRAME_BYTES + gpa, size, lo, hi)
+      return true
     }
+    const good = this.writeTable(gpa, size, lo, hi)
+    settle(s)
+    return good
   }
 
   private plainWrite(at: number, size: number, lo: number, hi: number): void {
@@ -97,20 +88,15 @@ export class DirectMmu implements ShadowMmu {
   }
 
   /** Stores to tables are looked at when they are made, so there is nothing to announce. */
-  entryChanged(_gpa: number): void {
-    return
+  protected entryChangedLocked(): void {}
+
+  /** Who has asked before (keepData, translate) has not written to a table. */
+  protected minds(gpa: number, bytes: number): boolean {
+    return touchesTable(this.state, gpa, bytes)
   }
 
-  memoryWritten(gpa: number, bytes: number): void {
-    const s = this.state
-    // Who has asked before (keepData, translate) has not written to a table, and needs no lock to be told so.
-    if (!touchesTable(s, gpa, bytes)) return
-    s.mutex.lock()
-    try {
-      if (touchesTable(s, gpa, bytes)) forgetAll(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected memoryWrittenLocked(gpa: number, bytes: number): void {
+    if (touchesTable(this.state, gpa, bytes)) forgetAll(this.state)
   }
 
   /** See ShadowMmu.keepData. */
@@ -134,54 +120,30 @@ export class DirectMmu implements ShadowMmu {
     for (let gfn = Math.floor(gpa / FRAME_BYTES); gfn < (gpa + bytes) / FRAME_BYTES; gfn++) Atomics.sub(holds, gfn, 1)
   }
 
-  entryAddress(pgdGpa: number, vpn: number): number {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      return findEntry(s, Math.floor(pgdGpa / FRAME_BYTES), vpn)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected entryAddressLocked(pgdGfn: number, vpn: number): number {
+    return findEntry(this.state, pgdGfn, vpn)
   }
 
   /** Machine frames are in the guest's tables: nothing less than to forget them all will do. */
-  zapFrame(_gfn: number): void {
-    this.zapAll()
+  protected zapFrameLocked(): void {
+    forgetAll(this.state)
   }
 
-  zapAll(): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      forgetAll(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected zapAllLocked(): void {
+    forgetAll(this.state)
   }
 
   /** There are no shadow pages to give back. */
-  reclaim(_pages: number): number {
+  protected reclaimLocked(): number {
     return 0
   }
 
-  destroy(): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      destroy(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected destroyLocked(): void {
+    destroy(this.state)
   }
 
-  describe(vcpu: number, vpn: number, userView: boolean): Description {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      return describe(s, vcpu, vpn, userView)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected describeLocked(vcpu: number, vpn: number, userView: boolean): Description {
+    return describe(this.state, vcpu, vpn, userView)
   }
 }
 

@@ -1,5 +1,6 @@
 import { FRAME_BYTES } from "../entries.ts"
-import { FIXED, type FaultResult, KILL, type VcpuMmu } from "../interface.ts"
+import { FIXED, type FaultResult, KILL } from "../interface.ts"
+import { LockedVcpu } from "../locked.ts"
 import { useLinear, useRoot } from "./roots.ts"
 import type { DirectState } from "./state.ts"
 import { settle } from "./types.ts"
@@ -8,26 +9,15 @@ import type { DirectVcpuState } from "./vcpuState.ts"
 import { pageFault, translate } from "./walk.ts"
 import { closeWindow, openWindow } from "./window.ts"
 
-/** One virtual CPU's side: each call is made with the guest's lock held, and leaves no table that nothing refers to. */
-export class DirectVcpu implements VcpuMmu {
-  private readonly s: DirectState
-  private readonly v: DirectVcpuState
+/** One virtual CPU's side: no call leaves a table that nothing refers to. */
+export class DirectVcpu extends LockedVcpu<DirectState, DirectVcpuState> {
   private readonly userRoot: number
   /** See VcpuMmu.refusal. */
   refusal = ""
 
   constructor(state: DirectState, vcpu: DirectVcpuState) {
-    this.s = state
-    this.v = vcpu
+    super(state, vcpu)
     this.userRoot = state.twoViews ? 1 : 0
-  }
-
-  get isLinear(): boolean {
-    return this.v.linear
-  }
-
-  get pgd(): number {
-    return this.v.pgdGfn * FRAME_BYTES
   }
 
   /** The result for a change that was made, or refused. */
@@ -42,29 +32,17 @@ export class DirectVcpu implements VcpuMmu {
     return v.result
   }
 
-  newRoot(pgdGpa: number): FaultResult {
+  protected newRootLocked(gfn: number, pgdGpa: number): FaultResult {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      const gfn = Math.floor(pgdGpa / FRAME_BYTES)
-      if (!(gfn >= 0 && gfn < s.count))
-        return this.done(s.refuse(`page table frame 0x${gfn.toString(16)} is out of its memory`), 0)
-      s.stats.newRoots++
-      return this.done(useRoot(s, v, gfn), pgdGpa)
-    } finally {
-      s.mutex.unlock()
-    }
+    if (!(gfn >= 0 && gfn < s.count))
+      return this.done(s.refuse(`page table frame 0x${gfn.toString(16)} is out of its memory`), 0)
+    s.stats.newRoots++
+    return this.done(useRoot(s, v, gfn), pgdGpa)
   }
 
-  linear(): void {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      useLinear(s, v)
-      this.done(true, 0)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected linearLocked(): void {
+    useLinear(this.s, this.v)
+    this.done(true, 0)
   }
 
   /** Roots are always the same frames, so there is nothing to ask. */
@@ -74,50 +52,29 @@ export class DirectVcpu implements VcpuMmu {
     return v.roots[userView ? this.userRoot : 0]! * FRAME_BYTES
   }
 
-  pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult {
+  protected pageFaultLocked(vpn: number, offset: number, error: number, userView: boolean): FaultResult {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      pageFault(s, v, vpn, offset, error, userView)
-      settle(s)
-      return v.result
-    } finally {
-      s.mutex.unlock()
-    }
+    pageFault(s, v, vpn, offset, error, userView)
+    settle(s)
+    return v.result
   }
 
-  translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
+  protected translateLocked(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      translate(s, v, vpn, offset, access, userView)
-      settle(s)
-      return v.result
-    } finally {
-      s.mutex.unlock()
-    }
+    translate(s, v, vpn, offset, access, userView)
+    settle(s)
+    return v.result
   }
 
-  openWindow(vpn: number, userView: boolean): boolean {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      return openWindow(s, v, vpn, userView)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected openWindowLocked(vpn: number, userView: boolean): boolean {
+    return openWindow(this.s, this.v, vpn, userView)
   }
 
-  closeWindow(): void {
+  protected closeWindowLocked(): void {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      const good = closeWindow(s, v)
-      this.refusal = good ? "" : s.reason
-      this.done(good, 0)
-    } finally {
-      s.mutex.unlock()
-    }
+    const good = closeWindow(s, v)
+    this.refusal = good ? "" : s.reason
+    this.done(good, 0)
   }
 
   /** See VcpuMmu.update. */
@@ -131,25 +88,11 @@ export class DirectVcpu implements VcpuMmu {
     }
   }
 
-  flush(_global: boolean): void {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      s.stats.flushes++
-      s.flushers[v.index]!.flushAll(true)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected flushLocked(): void {
+    this.s.flushers[this.v.index]!.flushAll(true)
   }
 
-  flushAddress(vpn: number): void {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      s.stats.flushAddresses++
-      s.flushers[v.index]!.flushPage(vpn)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected flushAddressLocked(vpn: number): void {
+    this.s.flushers[this.v.index]!.flushPage(vpn)
   }
 }

@@ -1,7 +1,8 @@
 import { describe } from "../describe.ts"
 import { storeToGuest } from "../guestEntry.ts"
 import { forgetContiguity } from "../hugePages.ts"
-import type { Description, MmuStats, ShadowMmu, ShadowMmuConfig, VcpuMmu } from "../interface.ts"
+import type { Description, ShadowMmuConfig, VcpuMmu } from "../interface.ts"
+import { LockedMmu } from "../locked.ts"
 import { findEntry } from "../walk.ts"
 import type { Method } from "./method.ts"
 import { SimpleState } from "./state.ts"
@@ -26,112 +27,69 @@ import { SimpleVcpu } from "./vcpu.ts"
  * before anything is concluded from it: here, that a frame may get another use.
  */
 
-export class SimpleMmu implements ShadowMmu {
+export class SimpleMmu extends LockedMmu<SimpleState> {
   readonly vcpus: readonly VcpuMmu[]
-  readonly stats: MmuStats
-  /** For tests and monitors, to be read. */
-  readonly state: SimpleState
   private readonly method: Method
 
   /** Throws BadMmuConfig. */
   constructor(config: ShadowMmuConfig, method: Method) {
-    const s = new SimpleState(config, method.spaces)
-    this.state = s
-    this.stats = s.stats
+    super(new SimpleState(config, method.spaces))
     this.method = method
-    this.vcpus = s.vcpus.map((v) => new SimpleVcpu(s, v, method))
+    this.vcpus = this.state.vcpus.map((v) => new SimpleVcpu(this.state, v, method))
   }
 
   /** The store alone: a store is no announcement. */
-  guestWrite(gpa: number, size: number, lo: number, hi: number): boolean {
+  protected guestWriteLocked(gpa: number, size: number, lo: number, hi: number): boolean {
     return storeToGuest(this.state, gpa, size, lo, hi)
   }
 
-  entryChanged(gpa: number): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      this.method.entryChanged(s, gpa)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected entryChangedLocked(gpa: number): void {
+    this.method.entryChanged(this.state, gpa)
   }
 
   /** A device's store is no announcement either; page tables that devices write are flushed for, or not relied on. */
-  memoryWritten(): void {}
+  protected minds(): boolean {
+    return false
+  }
+  protected memoryWrittenLocked(): void {}
 
-  entryAddress(pgdGpa: number, vpn: number): number {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      const gfn = Math.floor(pgdGpa / 4096)
-      return gfn >= 0 ? findEntry(s, gfn, vpn) : -1
-    } finally {
-      s.mutex.unlock()
-    }
+  protected entryAddressLocked(pgdGfn: number, vpn: number): number {
+    return findEntry(this.state, pgdGfn, vpn)
   }
 
   /** Who maps the frame is not known, so nobody may map anything. */
-  zapFrame(gfn: number): void {
+  protected zapFrameLocked(gfn: number): void {
     const s = this.state
     if (!(gfn >= 0 && gfn < s.frameCount)) return
-    s.mutex.lock()
-    try {
-      throwAll(s)
-      forgetContiguity(s, gfn)
-    } finally {
-      s.mutex.unlock()
-    }
+    throwAll(s)
+    forgetContiguity(s, gfn)
   }
 
-  zapAll(): void {
-    const s = this.state
-    s.mutex.lock()
-    try {
-      s.stats.zapAlls++
-      throwAll(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected zapAllLocked(): void {
+    this.state.stats.zapAlls++
+    throwAll(this.state)
   }
 
   /** All or nothing. */
-  reclaim(pages: number): number {
-    const s = this.state
-    if (!(pages > 0)) return 0
-    s.mutex.lock()
-    try {
-      return throwAll(s)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected reclaimLocked(pages: number): number {
+    return pages > 0 ? throwAll(this.state) : 0
   }
 
-  destroy(): void {
+  protected destroyLocked(): void {
     const s = this.state
-    s.mutex.lock()
-    try {
-      throwAll(s)
-      for (let root = 0; root < s.rootCount; root++) {
-        s.pool.release(s.pageHfn[root]!)
-        s.pageFlags[root] = 0
-        s.stats.alive[4]!--
-      }
-      s.pool.settle()
-      s.pool.destroy()
-    } finally {
-      s.mutex.unlock()
+    throwAll(s)
+    for (let root = 0; root < s.rootCount; root++) {
+      s.pool.release(s.pageHfn[root]!)
+      s.pageFlags[root] = 0
+      s.stats.alive[4]!--
     }
+    s.pool.settle()
+    s.pool.destroy()
   }
 
-  describe(vcpu: number, vpn: number, userView: boolean): Description {
+  protected describeLocked(vcpu: number, vpn: number, userView: boolean): Description {
     const s = this.state
-    s.mutex.lock()
-    try {
-      const v = s.vcpus[vcpu]!
-      return describe(s, v, s.rootOf(s.spaceOf(v), userView), vpn)
-    } finally {
-      s.mutex.unlock()
-    }
+    const v = s.vcpus[vcpu]!
+    return describe(s, v, s.rootOf(s.spaceOf(v), userView), vpn)
   }
 }

@@ -1,57 +1,36 @@
-import { FIXED, type FaultResult, type VcpuMmu } from "../interface.ts"
+import { FIXED, type FaultResult } from "../interface.ts"
 import { badTable, translate } from "../judge.ts"
+import { LockedVcpu } from "../locked.ts"
 import { pageFault } from "./fault.ts"
 import { flushAddress } from "./flush.ts"
 import type { Method } from "./method.ts"
 import type { SimpleState } from "./state.ts"
 import type { SimpleVcpuState } from "./vcpuState.ts"
 
-/** One virtual CPU's side of a simple MMU: each call that looks at shadows is made with the guest's lock held. */
-export class SimpleVcpu implements VcpuMmu {
-  private readonly s: SimpleState
-  private readonly v: SimpleVcpuState
+/** One virtual CPU's side of a simple MMU. */
+export class SimpleVcpu extends LockedVcpu<SimpleState, SimpleVcpuState> {
   private readonly method: Method
 
   constructor(state: SimpleState, vcpu: SimpleVcpuState, method: Method) {
-    this.s = state
-    this.v = vcpu
+    super(state, vcpu)
     this.method = method
   }
 
-  get isLinear(): boolean {
-    return this.v.linear
-  }
-
-  get pgd(): number {
-    return this.v.pgdGfn * 4096
-  }
-
-  newRoot(pgdGpa: number): FaultResult {
+  protected newRootLocked(gfn: number, pgdGpa: number): FaultResult {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      const gfn = Math.floor(pgdGpa / 4096)
-      if (!(gfn >= 0) || s.hostFrame(gfn) < 0) return badTable(s, v.result, gfn)
-      s.stats.newRoots++
-      v.linear = false
-      v.pgdGfn = gfn
-      this.method.loaded(s, v)
-      return v.result.set(FIXED, 0, pgdGpa)
-    } finally {
-      s.mutex.unlock()
-    }
+    if (!(gfn >= 0) || s.hostFrame(gfn) < 0) return badTable(s, v.result, gfn)
+    s.stats.newRoots++
+    v.linear = false
+    v.pgdGfn = gfn
+    this.method.loaded(s, v)
+    return v.result.set(FIXED, 0, pgdGpa)
   }
 
-  linear(): void {
+  protected linearLocked(): void {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      v.linear = true
-      v.pgdGfn = 0
-      this.method.loaded(s, v)
-    } finally {
-      s.mutex.unlock()
-    }
+    v.linear = true
+    v.pgdGfn = 0
+    this.method.loaded(s, v)
   }
 
   /** Good without the lock: a root's frame never changes, and which space is in use only this thread says. */
@@ -60,51 +39,26 @@ export class SimpleVcpu implements VcpuMmu {
     return s.pageHfn[s.rootOf(s.spaceOf(v), userView)]! * 4096
   }
 
-  pageFault(vpn: number, offset: number, error: number, userView: boolean): FaultResult {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      return pageFault(s, v, vpn, offset, error, userView)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected pageFaultLocked(vpn: number, offset: number, error: number, userView: boolean): FaultResult {
+    return pageFault(this.s, this.v, vpn, offset, error, userView)
   }
 
-  translate(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
+  protected translateLocked(vpn: number, offset: number, access: number, userView: boolean): FaultResult {
     const { s, v } = this
-    s.mutex.lock()
-    try {
-      return translate(s, v, s.rootOf(s.spaceOf(v), userView), vpn, offset, access, userView)
-    } finally {
-      s.mutex.unlock()
-    }
+    return translate(s, v, s.rootOf(s.spaceOf(v), userView), vpn, offset, access, userView)
   }
 
   /** No page is protected, so no fault is EMULATE, and there is nothing to open. */
-  openWindow(): boolean {
+  protected openWindowLocked(): boolean {
     return false
   }
-  closeWindow(): void {}
+  protected closeWindowLocked(): void {}
 
-  flush(global: boolean): void {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      s.stats.flushes++
-      this.method.flush(s, v, global)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected flushLocked(global: boolean): void {
+    this.method.flush(this.s, this.v, global)
   }
 
-  flushAddress(vpn: number): void {
-    const { s, v } = this
-    s.mutex.lock()
-    try {
-      s.stats.flushAddresses++
-      flushAddress(s, v, vpn)
-    } finally {
-      s.mutex.unlock()
-    }
+  protected flushAddressLocked(vpn: number): void {
+    flushAddress(this.s, this.v, vpn)
   }
 }
