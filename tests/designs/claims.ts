@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
+import type { Choices } from "../../src/design/dimensions.ts"
 import { type Expected, expectedOf, leaked } from "../../src/launcher/attack/expected.ts"
-import { attacksOn } from "../../src/launcher/attack/registry.ts"
+import { type Attack, attacksOn } from "../../src/launcher/attack/registry.ts"
 import { notApplicable, runAttack } from "../../src/launcher/attack/run.ts"
 import type { Verdict } from "../../src/launcher/attack/verdict.ts"
 import { type DesignFile, loadDesigns } from "../../src/launcher/designs/file.ts"
@@ -43,6 +44,13 @@ const told = (verdict: Verdict, expected: Expected) => {
   return { kind: expected.kind === "harmless" ? expected.kind : verdict.kind }
 }
 
+/** Throws unless the attack does what is expected of it. */
+export const holds = (choices: Choices, attack: Attack, expected: Expected): void => {
+  const { kind } = expected
+  const wanted = kind === "breached" ? { kind, gains: expected.gains } : { kind }
+  expect(told(runAttack(core, choices, attack), expected)).toEqual(wanted)
+}
+
 /** The claims of these designs, one test for each attack. */
 export const holdToClaims = (some: ReadonlyArray<DesignFile>): void =>
   describe.each(some.map((design) => [design.name, design] as const))("%s", (_name, { choices, expects }) => {
@@ -51,9 +59,7 @@ export const holdToClaims = (some: ReadonlyArray<DesignFile>): void =>
       const expected = expectedOf(expects, attack.name)
       it(`${attack.name} ${expected === undefined ? "is spoken of" : claim(expected)}`, () => {
         if (expected === undefined) throw new Error("the file does not say what comes of it")
-        const { kind } = expected
-        const wanted = kind === "breached" ? { kind, gains: expected.gains } : { kind }
-        expect(told(runAttack(core, choices, attack), expected)).toEqual(wanted)
+        holds(choices, attack, expected)
       })
     }
   })
