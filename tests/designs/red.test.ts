@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import { type Choices, LGUEST64 } from "../../src/design/dimensions.ts"
 import { EventLog } from "../../src/host/eventLog.ts"
 import { ATT_NMI } from "../../src/machine/core/state.ts"
+import type { VcpuInspection } from "../../src/machine/inspection.ts"
 import type { Hosted } from "../../src/modules/index.ts"
 import { bootLguest64 } from "../../src/modules/lguest64/boot.ts"
 import { symbols } from "../lguest64/guest.gen.ts"
@@ -70,5 +71,24 @@ describe.each(DESIGNS)("%s:", (_name, choices) => {
     expect(processor.cpl).toBe(0)
     stepTo(hosted, here)
     expect(inside()).toBe(true)
+  })
+})
+
+describe("with the interrupt flag in VIF", () => {
+  it("a debugger sees and sets it while the guest runs", () => {
+    const hosted = bootKernel({ interruptFlag: "pvi" }, [0xfb, 0xfa, 0xeb, 0xfe]) // sti; cli; jmp .
+    const { kernel, device } = hosted
+    const at = 0xffff_ffff_8000_0000n + BigInt(KERNEL_CODE)
+    const [vcpu] = hosted.inspect().vcpus as [VcpuInspection]
+    const isOn = () => (vcpu.read("eflags") & 0x200n) !== 0n
+    stepTo(hosted, (rip) => rip === at + 1n)
+    expect(isOn()).toBe(true)
+    stepTo(hosted, (rip) => rip === at + 2n)
+    expect(isOn()).toBe(false)
+    vcpu.write("eflags", 0x202n)
+    expect(isOn()).toBe(true)
+    kernel.cpus[0]!.clock.kick()
+    expect(device.read(kernel.now + SOON).kind).toBe("slice")
+    expect(isOn()).toBe(true)
   })
 })

@@ -92,7 +92,10 @@ class Vcpu64Inspection implements VcpuInspection {
   /** IF is the guest's own word for it: the processor's is always set there. */
   private flags(): bigint {
     const { vcpu } = this
-    const own = this.running()?.flags ?? BigInt(vcpu.registers.flags)
+    const cpu = this.running()
+    // What the processor keeps of the guest's flag (VIF) the host learns as if the guest had just been left.
+    if (cpu !== undefined) vcpu.flag.left(vcpu, lo(cpu.flags))
+    const own = cpu?.flags ?? BigInt(vcpu.registers.flags)
     return (own & ~BigInt(FLAG_IF)) | BigInt(vcpu.flag.isOn(vcpu) ? FLAG_IF : 0)
   }
 
@@ -102,9 +105,9 @@ class Vcpu64Inspection implements VcpuInspection {
     const cpu = this.running()
     if (register === "eflags") {
       const flags = sanitizedFlags(lo(value))
-      if (cpu !== undefined) cpu.flags = BigInt(flags)
-      else registers.setFlags(flags)
       vcpu.flag.set(vcpu, (lo(value) & FLAG_IF) !== 0)
+      if (cpu !== undefined) cpu.flags = BigInt(flags | vcpu.flag.bits(vcpu))
+      else registers.setFlags(flags)
       return true
     }
     if (register === "k_gs_base") return false
