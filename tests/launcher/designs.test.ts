@@ -360,7 +360,7 @@ describe("print", () => {
     expect(text).toMatch(/^\* host +everything +all of it/m)
     expect(text).toMatch(/^ {2}ring +3 /m)
     expect(text).toMatch(/lower cr3-loads than lguest64/)
-    expect(text).toMatch(/^ {2}attacks as on lguest64, but for 3 of them$/m)
+    expect(text).toMatch(/^ {2}attacks as on lguest64, but for meltdown, user-meltdown, meltdown-fixed-area$/m)
     expect(text).toMatch(/^ {2}withstands: write-switcher, /m)
     expect(text).toMatch(/^ {2}is breached by meltdown: read a frame of the host's; read another guest's$/m)
     for (const line of text.split("\n").slice(1)) expect(line.length).toBeLessThanOrEqual(80)

@@ -1,5 +1,5 @@
 import { defaultChoices, DIMENSIONS } from "../../design/dimensions.ts"
-import { gainsOf, namedIn, type Relation } from "./expects.ts"
+import { type AttackClaims, gainsOf, namedIn, type Relation } from "./expects.ts"
 import type { DesignFile } from "./file.ts"
 import { align, hanging, paragraphs } from "./text.ts"
 
@@ -35,14 +35,18 @@ const inWords: Readonly<Record<Relation, (count: string, than: string) => string
   same: (count, than) => `the same ${count} as ${than}`,
 }
 
+const likeness = (own: AttackClaims | undefined): ReadonlyArray<readonly [string, string]> => {
+  if (own?.like === undefined) return []
+  const others = namedIn(own).map(({ name }) => name)
+  return [[`attacks as on ${own.like}`, others.length === 0 ? "" : `, but for ${others.join(", ")}`]]
+}
+
 const claims = ({ expects }: DesignFile): ReadonlyArray<readonly [string, string]> => {
   const { own, withstands, killed, harmless, breached, counts } = expects
   const list = (claim: string, names: ReadonlyArray<string>): ReadonlyArray<readonly [string, string]> =>
     names.length === 0 ? [] : [[`${claim}: `, names.join(", ")]]
   return [
-    ...(own?.like === undefined
-      ? []
-      : [[`attacks as on ${own.like}, but for `, `${namedIn(own).length} of them`] as const]),
+    ...likeness(own),
     ...list("withstands", withstands),
     ...list("cost the guest its life", killed),
     ...list("nothing, or the guest's life, as its virtual CPUs' turns fall", harmless),
