@@ -11,7 +11,7 @@
 	X(sleep) X(wc) X(mkdir) X(rm) X(getpid_loop) X(fork_bench) X(page_bench) X(ctx_bench) X(pipe_bench) X(cpu_bench)  \
 	X(ping) X(ifconfig) X(nc) X(hostname)                                                                              \
 	X(mount) X(umount) X(sync) X(fsync) X(df) X(dd) X(cp) X(mv) X(ln) X(rmdir) X(chmod) X(truncate) X(disk_writer)  \
-	X(smp_bench) X(lock_bench) X(shootdown_bench) X(taskset) X(nproc)  \
+	X(smp_bench) X(lock_bench) X(shootdown_bench) X(taskset) X(nproc) X(meltdown)  \
 	X(head) X(tail) X(grep) X(seq) X(yes) X(tee) X(time)
 
 #define DECLARE(name) int name##_main(int argc, char **argv);
