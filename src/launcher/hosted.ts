@@ -4,6 +4,7 @@ import { SUBARCH_LGUEST } from "../machine/bootParams.ts"
 import { BOOT_PARAMS_AT, type KernelImage, loadKernel } from "../machine/load.ts"
 import type { Machine } from "../machine/machine.ts"
 import { Fields, NotNow, type State } from "../machine/snapshot.ts"
+import type { DesignWord } from "../modules/hosted.ts"
 import { type DeviceBus, emulateMemory, emulatePort } from "./emulate.ts"
 import { tracedBus } from "./traceRun.ts"
 
@@ -23,7 +24,7 @@ export interface Host {
   /** Host-physical address of the guest's memory. */
   readonly guestBase: number
   /** What the guest is told of its design (hardware_subarch_data). */
-  readonly designWord?: { readonly lo: number; readonly hi: number } | undefined
+  readonly designWord?: DesignWord | undefined
 }
 
 export interface HostedConfig {

@@ -24,8 +24,6 @@ export interface Platform {
   readonly image: Uint8Array
   readonly symbols: Readonly<Record<string, number>>
   readonly boot: (core: WebAssembly.Module, shape: HostedShape) => Hosted
-  /** hardware_subarch_data for a guest whose memory begins at `base`. */
-  readonly designWord: (design: Choices, base: number) => { readonly lo: number; readonly hi: number }
   /** Of all pages of the host that have an address of their own; `device` is the attacker. */
   readonly pages: (hosted: Hosted, design: Choices, device: LguestDevice) => ReadonlyArray<HostPage>
   /** What the attacker is told, by the names of ATTACK_PARAMS. */

@@ -4,7 +4,6 @@ import { machineCode } from "../../host/machineCode.ts"
 import * as L from "../../i386/layout.ts"
 import { CR0, CR3, CR4, GDTR_BASE, IDTR_BASE } from "../../machine/core/state.ts"
 import { bootLguest } from "../../modules/lguest/boot.ts"
-import { designWord } from "../../modules/lguest/designWord.ts"
 import type { Hosted } from "../../modules/hosted.ts"
 import { SWITCHER_ADDR } from "../../paravirt_ops/lguest.ts"
 import type { Span } from "./guard.ts"
@@ -99,7 +98,6 @@ export const platform32: Platform = {
     before.set(hosted, { root: Number(processor.long(CR3)), gdt: Number(processor.long(GDTR_BASE)) })
     return hosted
   },
-  designWord,
   pages,
   known,
   registers: (hosted, cpu) => {

@@ -19,7 +19,6 @@ import {
 import type { Field } from "../../machine/layout.ts"
 import type { Ram } from "../../machine/ram.ts"
 import { bootLguest64 } from "../../modules/lguest64/boot.ts"
-import { designWord } from "../../modules/lguest64/designWord.ts"
 import type { Hosted } from "../../modules/hosted.ts"
 import { CALL_PAGE_OFFSET } from "../../paravirt_ops/lguest64.ts"
 import { PDA } from "../../pda/index.ts"
@@ -155,7 +154,6 @@ export const platform64: Platform = {
     roots.set(hosted, Number(hosted.machine.processor(0).long(CR3)))
     return hosted
   },
-  designWord: (design, base) => designWord(design, base / PAGE),
   pages,
   known,
   registers: (hosted, cpu) => {

@@ -2,6 +2,7 @@ import type { Choices } from "../../design/dimensions.ts"
 import type { LguestDevice, Pending } from "../../host/devLguest.ts"
 import { ATT_NMI } from "../../machine/core/state.ts"
 import { BOOT_PARAMS } from "../../machine/bootParams.ts"
+import { designWord } from "../../modules/designWord.ts"
 import type { Hosted } from "../../modules/hosted.ts"
 import { Guard, type Guarded } from "./guard.ts"
 import {
@@ -114,7 +115,7 @@ export class World {
     const pages = platform.pages(hosted, design, this.attacker)
     const fixed = this.plant(pages)
     this.tell(variant, pages, fixed)
-    const { lo, hi } = platform.designWord(design, base)
+    const { lo, hi } = designWord(design, base / PAGE)
     ram.write64(base + GPA.BOOT_PARAMS + BOOT_PARAMS.fields.hardwareSubarchData.offset, lo, hi)
     ram.write32(base + GPA.BOOT_PARAMS + BOOT_PARAMS.fields.hardwareSubarch.offset, 1)
     this.attacker.initialize({ entry: GPA.IMAGE + offset, bootParams: GPA.BOOT_PARAMS })

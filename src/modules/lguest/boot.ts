@@ -3,8 +3,8 @@ import { MOVED_PAGE_OFFSET, PAGE_OFFSET } from "../../i386/layout.ts"
 import { PicClock } from "../../i386/picClock.ts"
 import { HostI386 } from "../../i386/host.ts"
 import { pae, twoLevel } from "../../i386/shadow/index.ts"
+import { designWord } from "../designWord.ts"
 import { type Hosted, type HostedConfig, hostBoard } from "../hosted.ts"
-import { designWord } from "./designWord.ts"
 import { HYPERCALL_NAMES } from "./hypercalls.ts"
 import { TRACE_NAMES } from "./observe.ts"
 import { LguestI386Device } from "./index.ts"
@@ -60,7 +60,7 @@ export const bootLguest = (config: HostedConfig & { readonly pae?: boolean }): H
     device,
     open,
     guestBase: HOST_BYTES,
-    designWord: designWord(first),
+    designWord: designWord(first, HOST_BYTES / 4096),
     inspect: () => device.inspect(),
     view: () => ({ ...device.view(), shadowReport, hypercallNames: HYPERCALL_NAMES }),
     shadowReport,

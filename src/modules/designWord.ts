@@ -1,4 +1,4 @@
-import type { Choices } from "../../design/dimensions.ts"
+import type { Choices } from "../design/dimensions.ts"
 import {
   DESIGN_WORD,
   FLAG_HYPERCALL,
@@ -8,11 +8,13 @@ import {
   HYPERCALL_CALL_PAGE,
   HYPERCALL_INTERRUPT,
   HYPERCALL_SYSCALL,
-} from "../../paravirt_ops/lguest64.ts"
+} from "../paravirt_ops/lguest64.ts"
+import type { DesignWord } from "./hosted.ts"
 
 /*
  * What a guest is told of its design before its first hypercall, so that one kernel runs in all of them ("this is a
- * real feature which should not be ignored", wrote Rusty): hardware_subarch_data of its boot_params.
+ * real feature which should not be ignored", wrote Rusty): hardware_subarch_data of its boot_params. The format is the same
+ * for both architectures. Linux on i386 does not look at it, and need not in lguest's own design.
  */
 
 const HYPERCALL: Record<Choices["hypercall"], number> = {
@@ -32,7 +34,7 @@ const FLAG: Record<Choices["interruptFlag"], number> = {
 export const MOVED_SLOT = 304
 
 /** `firstFrame`: the host frame behind guest frame 0. */
-export const designWord = (choices: Choices, firstFrame: number): { readonly lo: number; readonly hi: number } => {
+export const designWord = (choices: Choices, firstFrame: number): DesignWord => {
   const direct = choices.mmu === "direct"
   return {
     lo:
