@@ -64,6 +64,10 @@ export const isDirectVector = (vector: number): boolean =>
       vector !== GENERAL_PROTECTION &&
       vector !== DEVICE_NOT_AVAILABLE
 
+/** Vectors below 32 with which the processor pushes an error code, which INT does not (SDM vol. 3, table 6-1). */
+const WITH_ERROR_CODE = 0x227d00
+const hasErrorCode = (vector: number): boolean => vector < 32 && ((WITH_ERROR_CODE >>> vector) & 1) !== 0
+
 /** The host wants to see all of them. */
 export const noVector = (): boolean => false
 
@@ -138,11 +142,13 @@ export class GuestIdt {
 
   /**
    * The high word. The DPL says who may use INT: the guest's kernel for hypercalls; whom the guest wants for its own
-   * direct vectors (breakpoints, system calls), even where an interrupt gate makes them come to the host first.
+   * direct vectors (breakpoints, system calls), even where an interrupt gate makes them come to the host first. But nobody
+   * by a vector with an error code: the Switcher's stub counts on one, and would save all registers one word off.
    */
   entryHi(vector: number): number {
     if (this.isDirect(vector)) return this.hi[vector]!
-    const dpl = vector === LGUEST_TRAP_ENTRY ? GUEST_PL : isDirectVector(vector) ? this.dpl(vector) : 0
+    const open = isDirectVector(vector) && !hasErrorCode(vector)
+    const dpl = vector === LGUEST_TRAP_ENTRY ? GUEST_PL : open ? this.dpl(vector) : 0
     return gateHi(this.stub(vector), dpl, GATE_INTERRUPT)
   }
 
