@@ -49,48 +49,18 @@ export interface AddressSpace {
   readonly result: Result
 }
 
-/** Pages that one virtual CPU can have open for its next instruction: no instruction stores to more than two. */
-export const WINDOWS = 2
-
 const LINEAR = 0
 const PGD_GFN = 1
-const CURRENT = 2
-const HANDED = 4
-const RETIRED = 6
-const WINDOW_GFN = 8
-const WINDOW_ID = WINDOW_GFN + WINDOWS
-const CELLS = WINDOW_ID + WINDOWS
+/** First of the cells that are the MMU's own. */
+export const OWN_CELLS = 2
 
-/**
- * What the MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. View 0
- * is the kernel's, 1 the user's if it has one of its own (views.ts).
- */
-export class VcpuState implements AddressSpace {
-  readonly index: number
-  private readonly cells: Int32Array
-  /** Root that faults are resolved in, by view; -1: none. Pinned. */
-  readonly current: Int32Array
-  /** Root that `rootFor` returned last, by view: the processor may be running on it. Pinned. */
-  readonly handed: Int32Array
-  /** Root that was returned before that: the processor may not have left it yet. Pinned. */
-  readonly retired: Int32Array
-  /** window.ts: the tables that are open for one instruction (-1: none), and the sptes that map them. */
-  readonly windowGfn: Int32Array
-  readonly windowId: Int32Array
-  readonly walk = new GuestWalk()
-  readonly result = new Result()
+/** Which of the guest's tables a virtual CPU uses, in the first of `cells` shared ones. */
+export class TablesInUse {
+  protected readonly cells: Int32Array
 
-  constructor(heap: SharedHeap, index: number) {
-    this.index = index
-    this.cells = heap.i32(CELLS)
-    this.current = this.cells.subarray(CURRENT, CURRENT + 2)
-    this.handed = this.cells.subarray(HANDED, HANDED + 2)
-    this.retired = this.cells.subarray(RETIRED, RETIRED + 2)
-    this.windowGfn = this.cells.subarray(WINDOW_GFN, WINDOW_GFN + WINDOWS)
-    this.windowId = this.cells.subarray(WINDOW_ID, WINDOW_ID + WINDOWS)
-    if (!heap.fresh) return
-    this.linear = true
-    for (const none of [this.current, this.handed, this.retired, this.windowGfn]) none.fill(-1)
+  constructor(heap: SharedHeap, cells: number) {
+    this.cells = heap.i32(cells)
+    if (heap.fresh) this.linear = true
   }
 
   get linear(): boolean {
@@ -106,5 +76,46 @@ export class VcpuState implements AddressSpace {
   }
   set pgdGfn(gfn: number) {
     this.cells[PGD_GFN] = gfn
+  }
+}
+
+/** Pages that one virtual CPU can have open for its next instruction: no instruction stores to more than two. */
+export const WINDOWS = 2
+
+const CURRENT = OWN_CELLS
+const HANDED = CURRENT + 2
+const RETIRED = HANDED + 2
+const WINDOW_GFN = RETIRED + 2
+const WINDOW_ID = WINDOW_GFN + WINDOWS
+const CELLS = WINDOW_ID + WINDOWS
+
+/**
+ * What the MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. View 0
+ * is the kernel's, 1 the user's if it has one of its own (views.ts).
+ */
+export class VcpuState extends TablesInUse implements AddressSpace {
+  readonly index: number
+  /** Root that faults are resolved in, by view; -1: none. Pinned. */
+  readonly current: Int32Array
+  /** Root that `rootFor` returned last, by view: the processor may be running on it. Pinned. */
+  readonly handed: Int32Array
+  /** Root that was returned before that: the processor may not have left it yet. Pinned. */
+  readonly retired: Int32Array
+  /** window.ts: the tables that are open for one instruction (-1: none), and the sptes that map them. */
+  readonly windowGfn: Int32Array
+  readonly windowId: Int32Array
+  readonly walk = new GuestWalk()
+  readonly result = new Result()
+
+  constructor(heap: SharedHeap, index: number) {
+    super(heap, CELLS)
+    this.index = index
+    this.current = this.cells.subarray(CURRENT, CURRENT + 2)
+    this.handed = this.cells.subarray(HANDED, HANDED + 2)
+    this.retired = this.cells.subarray(RETIRED, RETIRED + 2)
+    this.windowGfn = this.cells.subarray(WINDOW_GFN, WINDOW_GFN + WINDOWS)
+    this.windowId = this.cells.subarray(WINDOW_ID, WINDOW_ID + WINDOWS)
+    if (!heap.fresh) return
+    for (const none of [this.current, this.handed, this.retired, this.windowGfn]) none.fill(-1)
   }
 }

@@ -12,7 +12,8 @@ import {
 import { MAX_VCPUS } from "../roles.ts"
 import { newStats } from "../stats.ts"
 import { putHostEntries } from "../tableEntry.ts"
-import { DirectVcpuState, WINDOWS } from "./vcpuState.ts"
+import { WINDOWS } from "../vcpuState.ts"
+import { DirectVcpuState } from "./vcpuState.ts"
 
 /*
  * What the MMU remembers of each frame of a guest that has its own tables walked. As everywhere it lies in a SharedHeap, and

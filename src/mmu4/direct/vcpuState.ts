@@ -1,16 +1,12 @@
 import type { SharedHeap } from "../../machine/shared.ts"
-import { Result } from "../vcpuState.ts"
+import { OWN_CELLS, Result, TablesInUse, WINDOWS } from "../vcpuState.ts"
 
-/** Pages that one virtual CPU can have open: no instruction stores to more than two. */
-export const WINDOWS = 2
 /** Frames that the host may write to in a virtual CPU's name between two entries: two for each event's frame, and more. */
 const HELD = 32
 
-const LINEAR = 0
-const VALID = 1
-const PGD = 2
-const HELD_COUNT = 3
-const CELLS = 4
+const VALID = OWN_CELLS
+const HELD_COUNT = VALID + 1
+const CELLS = HELD_COUNT + 1
 
 /** What a walk of the guest's tables found; overwritten by the next. */
 export class DirectWalk {
@@ -33,9 +29,8 @@ export class DirectWalk {
 }
 
 /** What the MMU knows of one virtual CPU, in shared cells. View 0 is the kernel's, 1 the user's. */
-export class DirectVcpuState {
+export class DirectVcpuState extends TablesInUse {
   readonly index: number
-  private readonly cells: Int32Array
   /** Host frames of its two roots. They are the host's own: copies of the guest's PML4 (roots.ts). */
   readonly roots: Int32Array
   /** window.ts: the page table that is open (-1: none), and the frame of the table in which the window is (-1: the linear view). */
@@ -55,8 +50,8 @@ export class DirectVcpuState {
   readonly result = new Result()
 
   constructor(heap: SharedHeap, index: number) {
+    super(heap, CELLS)
     this.index = index
-    this.cells = heap.i32(CELLS)
     this.roots = heap.i32(2)
     this.windowTable = heap.i32(WINDOWS)
     this.windowIn = heap.i32(WINDOWS)
@@ -68,15 +63,7 @@ export class DirectVcpuState {
     this.before = heap.u32(WINDOWS * 1024)
     this.held = heap.i32(HELD)
     if (!heap.fresh) return
-    this.linear = true
     this.windowTable.fill(-1)
-  }
-
-  get linear(): boolean {
-    return this.cells[LINEAR] !== 0
-  }
-  set linear(on: boolean) {
-    this.cells[LINEAR] = on ? 1 : 0
   }
 
   /** The PML4 is validated, and this virtual CPU holds a reference to it. */
@@ -85,14 +72,6 @@ export class DirectVcpuState {
   }
   set valid(valid: boolean) {
     this.cells[VALID] = valid ? 1 : 0
-  }
-
-  /** Frame of the guest's PML4; 0 in the linear view. */
-  get pgdGfn(): number {
-    return this.cells[PGD]!
-  }
-  set pgdGfn(gfn: number) {
-    this.cells[PGD] = gfn
   }
 
   /** Notes that the host will write to a frame before the next entry; false: there are too many. With the guest's lock. */

@@ -6,7 +6,7 @@ import { DATA, type DirectState } from "./state.ts"
 import { guard, unguard } from "./types.ts"
 import { updateEntry } from "./update.ts"
 import type { DirectVcpuState } from "./vcpuState.ts"
-import { WINDOWS } from "./vcpuState.ts"
+import { WINDOWS } from "../vcpuState.ts"
 import { reach } from "./walk.ts"
 
 /*

@@ -1,36 +1,18 @@
 import type { SharedHeap } from "../../machine/shared.ts"
-import { type AddressSpace, GuestWalk, Result } from "../vcpuState.ts"
+import { type AddressSpace, GuestWalk, OWN_CELLS, Result, TablesInUse } from "../vcpuState.ts"
 
-const LINEAR = 0
-const PGD_GFN = 1
-const SPACE = 2
-const CELLS = 3
+const SPACE = OWN_CELLS
+const CELLS = SPACE + 1
 
 /** What a simple MMU knows of one virtual CPU, in shared cells; `walk` and `result` are scratch of the thread that runs it. */
-export class SimpleVcpuState implements AddressSpace {
+export class SimpleVcpuState extends TablesInUse implements AddressSpace {
   readonly index: number
-  private readonly cells: Int32Array
   readonly walk = new GuestWalk()
   readonly result = new Result()
 
   constructor(heap: SharedHeap, index: number) {
+    super(heap, CELLS)
     this.index = index
-    this.cells = heap.i32(CELLS)
-    if (heap.fresh) this.linear = true
-  }
-
-  get linear(): boolean {
-    return this.cells[LINEAR] !== 0
-  }
-  set linear(on: boolean) {
-    this.cells[LINEAR] = on ? 1 : 0
-  }
-
-  get pgdGfn(): number {
-    return this.cells[PGD_GFN]!
-  }
-  set pgdGfn(gfn: number) {
-    this.cells[PGD_GFN] = gfn
   }
 
   /** Which of its spaces is in use. */
