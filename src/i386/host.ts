@@ -44,7 +44,7 @@ import { code as callPageCode } from "./call_page_32.gen.ts"
 import { code as mappedSwitcherCode } from "./mappedSwitcher_32.gen.ts"
 import { code as switcherCode } from "./switcher_32.gen.ts"
 import { GDT_BYTES, GuestTables, IDT_BYTES, writeHostGdt, writeHostIdt, writeState } from "./tables.ts"
-import { directMapLimit, GuestWindow, type WindowChoices, type WindowParts } from "./window.ts"
+import { directMapLimit, HostPart, type HostPartChoices, type HostPartSources } from "./hostPart.ts"
 
 /*
  * The i386 host: its page tables, descriptor tables, tasks and the functions behind its gates; the sibling of
@@ -85,8 +85,8 @@ export class HostI386 {
   private readonly cpuPa: number
   /** The second of its two pages in the Switcher's range. */
   private readonly statePa: number
-  /** What guests' windows are made of. */
-  private readonly parts: WindowParts
+  /** What the host's part of guests' address spaces is made of. */
+  private readonly hostPartSources: HostPartSources
   /** Virtual address of physical address 0. */
   readonly pageOffset: number
   /** What of a guest's descriptors is on this processor. */
@@ -122,7 +122,7 @@ export class HostI386 {
     const mappedSwitcherText = text(mappedSwitcherCode, L.SWITCHER_TEXT_PAGES, L.MAPPED_SWITCHER_ADDR)
     const callPage = takeFrame(frames)
     ram.copyIn(callPage, machineCode(callPageCode))
-    this.parts = {
+    this.hostPartSources = {
       ram,
       frames,
       format,
@@ -279,8 +279,8 @@ export class HostI386 {
   }
 
   /** The host's part of the address space of a guest of that design, with these pages of its virtual CPU. */
-  openWindow(choices: WindowChoices, pages: VcpuPages): GuestWindow {
-    return new GuestWindow(this.parts, choices, pages.descriptor, pages.regs)
+  createHostPart(choices: HostPartChoices, pages: VcpuPages): HostPart {
+    return new HostPart(this.hostPartSources, choices, pages.descriptor, pages.regs)
   }
 
   /** The task of a virtual CPU; the launcher's read makes it runnable. */

@@ -9,7 +9,7 @@ import {
   type TableFormat,
   ThrowAwayShadow,
 } from "../../i386/shadow/index.ts"
-import type { GuestWindow } from "../../i386/window.ts"
+import type { HostPart } from "../../i386/hostPart.ts"
 import { LGUEST_DATA } from "../../paravirt_ops/lguest.ts"
 import { Fields, type State } from "../../machine/snapshot.ts"
 
@@ -53,7 +53,7 @@ export class Guest {
   readonly bytes: number
   readonly design: Choices
   /** What of its address space is the host's. */
-  readonly window: GuestWindow
+  readonly hostPart: HostPart
   readonly gdt: GuestGdt
   readonly idt: GuestIdt
   readonly shadow: Shadow
@@ -71,16 +71,16 @@ export class Guest {
     const first = config.base / 4096
     const mmu = MMUS[design.mmu]
     if (mmu === undefined) throw new RangeError(`no i386 guest has ${design.mmu} shadows`)
-    this.window = host.openWindow(design, pages)
-    this.gdt = new GuestGdt(this.window.fence)
-    this.idt = new GuestIdt(this.window.stubs, DIRECT[design.events])
+    this.hostPart = host.createHostPart(design, pages)
+    this.gdt = new GuestGdt(this.hostPart.fence)
+    this.idt = new GuestIdt(this.hostPart.stubs, DIRECT[design.events])
     this.shadow = mmu(host.format, {
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => first + gfn },
       allocator: frames,
       window: config.window,
-      top: this.window.top,
-      host: this.window.entries,
+      top: this.hostPart.top,
+      host: this.hostPart.entries,
       tableLimit: config.shadowLimit,
     })
   }
@@ -88,7 +88,7 @@ export class Guest {
   /** Gives back what it has of the host's memory. */
   release(): void {
     this.shadow.destroy()
-    this.window.release(this.host.kernel.frames)
+    this.hostPart.release(this.host.kernel.frames)
   }
 
   /** Writes the wall clock to lguest_data at host-physical `data`. */

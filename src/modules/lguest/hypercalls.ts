@@ -72,7 +72,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
     const vector = v.shared(D.syscallVec.offset)
     if (!couldBeSyscall(vector)) kill(`${hex(vector)} as its vector for system calls`)
     const kernel = v.shared(D.kernelAddress.offset)
-    if (kernel >= v.guest.window.top) kill(`a kernel that begins at ${hex(kernel)}, in the host's range`)
+    if (kernel >= v.guest.hostPart.top) kill(`a kernel that begins at ${hex(kernel)}, in the host's range`)
     v.guest.shadow.setKernelAddress(kernel)
     v.noirqIret = v.flag.iret(v.shared(D.noirqIret.offset))
   },

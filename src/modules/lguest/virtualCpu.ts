@@ -100,9 +100,9 @@ export class VirtualCpu implements VcpuRunner {
     this.registers = new GuestRegisters(host.kernel.ram, pages.regs)
     this.memory = new KernelMemory(host.kernel.ram, guest, this.registers)
     this.task = host.createVcpuTask(pages, "vcpu 0", this)
-    const { design, window } = guest
+    const { design, hostPart } = guest
     this.flag = interruptFlag(design.interruptFlag)
-    this.useRoot = window.keepsTables ? keptByHost : loadedOnEntry
+    this.useRoot = hostPart.keepsTables ? keptByHost : loadedOnEntry
     this.straight = design.events === "straight"
   }
 
@@ -295,7 +295,7 @@ export class VirtualCpu implements VcpuRunner {
   /** LGUEST_INIT: `gpa` has been checked. */
   initialize(gpa: number): void {
     this.data = this.guest.base + gpa
-    this.setShared(D.reserveMem.offset, 2 ** 32 - this.guest.window.top)
+    this.setShared(D.reserveMem.offset, 2 ** 32 - this.guest.hostPart.top)
     this.setShared(D.tscKhz.offset, TSC_KHZ)
     this.writeTime()
   }
@@ -314,11 +314,11 @@ export class VirtualCpu implements VcpuRunner {
 
   /** The ROM's page: only asked where there is one. */
   rom(offset: number): number {
-    return this.host.kernel.ram.read32(this.guest.window.romData + offset)
+    return this.host.kernel.ram.read32(this.guest.hostPart.romData + offset)
   }
 
   setRom(offset: number, value: number): void {
-    this.host.kernel.ram.write32(this.guest.window.romData + offset, value)
+    this.host.kernel.ram.write32(this.guest.hostPart.romData + offset, value)
   }
 
   // --------------------------------------------------------------------------------------------- the guest's memory

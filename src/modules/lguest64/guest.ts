@@ -8,7 +8,7 @@ import { GuestIdt } from "./idt.ts"
 import { createMmu } from "./mmus.ts"
 import { type Selectors, selectorsOf } from "./selectors.ts"
 import type { VirtualCpu64 } from "./virtualCpu.ts"
-import { type World, worldOf } from "./world.ts"
+import { type WorldChange, worldChangeOf } from "./worldChange.ts"
 
 /*
  * H:100 What the Host knows of a Guest is not much: a range of memory, the handlers that it has named, the shadows of
@@ -44,7 +44,7 @@ export class Guest64 {
   readonly number: number
   readonly design: Choices
   readonly selectors: Selectors
-  readonly world: World
+  readonly worldChange: WorldChange
   readonly idt: GuestIdt
   readonly shadow: ShadowMmu
   /** All that there may be, up or not. */
@@ -65,14 +65,14 @@ export class Guest64 {
     const { kernel } = host
     const { ram, frames } = kernel
     this.kernel = kernel
-    this.world = worldOf(config.design.host)
+    this.worldChange = worldChangeOf(config.design.host)
     const first = config.base / 4096
     this.shadow = createMmu(config.design.mmu, {
       heap,
       memory: ram,
       frames: { count: config.bytes / 4096, gfnToHfn: (gfn) => (gfn < config.bytes / 4096 ? first + gfn : -1) },
       allocator: { alloc: () => frames.alloc(), free: (hfn) => frames.release(hfn) },
-      flushers: this.world.flushers(this, pages.length),
+      flushers: this.worldChange.flushers(this, pages.length),
       host: host.hostEntries(pages, config.design),
       limit: config.shadowLimit,
       views: config.design.spaces === "separate" ? 2 : 1,

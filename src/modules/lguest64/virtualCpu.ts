@@ -152,14 +152,14 @@ export class VirtualCpu64 implements VcpuRunner {
     const root = this.mmu.rootFor(words.userView)
     this.registers.setRoot(root)
     kernel.enterGuest(this.guest.number)
-    this.guest.world.entering(this)
+    this.guest.worldChange.entering(this)
     if (kernel.observed) observe.enter(this, root)
     return true
   }
 
   /** An interrupt has been handled in the guest's own world (entry_64.S). */
   resume(): boolean {
-    return this.guest.world.mayResume(this)
+    return this.guest.worldChange.mayResume(this)
   }
 
   /** An NMI goes back into the guest without asking whether it may. */

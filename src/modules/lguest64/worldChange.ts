@@ -9,7 +9,7 @@ import type { VirtualCpu64 } from "./virtualCpu.ts"
  * to) that comes for nothing: whoever is out of the Guest has forgotten it. Where the Host stays mapped and CR3 with it,
  * somebody has to say so.
  */
-export interface World {
+export interface WorldChange {
   /** For each virtual CPU of the guest what its MMU calls when rights have been taken away. */
   flushers(guest: Guest64, vcpus: number): ReadonlyArray<TlbFlusher>
   /** The virtual CPU is about to enter its guest; the host knows already (enterGuest). */
@@ -41,7 +41,7 @@ const forEverybody = (
   }))
 
 /** Every entry loads CR3, and no shadow entry is global: who is out of the guest has nothing stale. */
-const switched: World = {
+const switched: WorldChange = {
   flushers: (guest, vcpus) => forEverybody(guest, vcpus, nothing, nothing),
   entering: nothing,
   mayResume: () => false,
@@ -51,7 +51,7 @@ const switched: World = {
  * CR3 is loaded when it changes. So each virtual CPU is told first, and then got out: one that is about to enter has said so
  * before it looks (enterGuest, then the word), so either it sees the word or it is seen.
  */
-const mapped: World = {
+const mapped: WorldChange = {
   flushers: (guest, vcpus) =>
     forEverybody(
       guest,
@@ -74,11 +74,11 @@ const mapped: World = {
   },
 }
 
-const WORLDS: Record<Choices["host"], World> = {
+const WORLD_CHANGES: Record<Choices["host"], WorldChange> = {
   everything: mapped,
   switcher: switched,
   "switcher-behind-limits": switched,
   "everything-behind-limits": mapped,
 }
 
-export const worldOf = (choice: Choices["host"]): World => WORLDS[choice]
+export const worldChangeOf = (choice: Choices["host"]): WorldChange => WORLD_CHANGES[choice]

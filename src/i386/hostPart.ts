@@ -54,10 +54,10 @@ const PLACEMENTS: Record<Choices["host"], Placement> = {
 }
 
 /** What of a design decides what a guest finds up there. */
-export type WindowChoices = Pick<Choices, "host" | "hypercall" | "interruptFlag">
+export type HostPartChoices = Pick<Choices, "host" | "hypercall" | "interruptFlag">
 
 /** What the host has to put there. */
-export interface WindowParts {
+export interface HostPartSources {
   readonly ram: Ram
   readonly frames: FrameAllocator
   readonly format: TableFormat
@@ -71,7 +71,7 @@ export interface WindowParts {
   readonly state: number
 }
 
-export class GuestWindow {
+export class HostPart {
   /** From here on nothing is the guest's. */
   readonly top: number
   readonly fence: Fence
@@ -85,8 +85,8 @@ export class GuestWindow {
   private readonly taken: Array<number> = []
 
   /** `descriptor` and `regs`: physical addresses of the virtual CPU's two pages. */
-  constructor(parts: WindowParts, choices: WindowChoices, descriptor: number, regs: number) {
-    const { ram, format, frames, tables, pageOffset } = parts
+  constructor(sources: HostPartSources, choices: HostPartChoices, descriptor: number, regs: number) {
+    const { ram, format, frames, tables, pageOffset } = sources
     const placement = PLACEMENTS[choices.host]
     if (placement.everything && pageOffset < CALL_PAGE_ADDR)
       throw new RangeError(`the host's direct map is at 0x${pageOffset.toString(16)}, where its guests have their own`)
@@ -112,17 +112,17 @@ export class GuestWindow {
     const top = take()
     const text = (base: number, pages: ReadonlyArray<number>): void =>
       pages.forEach((pa, i) => map(top, base + i * 4096, pa, 0))
-    if (placement.everything) text(MAPPED_SWITCHER_ADDR, parts.mappedSwitcherText)
-    else text(SWITCHER_ADDR, parts.switcherText)
+    if (placement.everything) text(MAPPED_SWITCHER_ADDR, sources.mappedSwitcherText)
+    else text(SWITCHER_ADDR, sources.switcherText)
     map(top, SWITCHER_PAGES_ADDR, regs, PTE_W)
-    map(top, SWITCHER_PAGES_ADDR + 4096, parts.state, placement.state)
+    map(top, SWITCHER_PAGES_ADDR + 4096, sources.state, placement.state)
 
     const entries = placement.everything ? [...tables.entries(SWITCHER_ADDR)] : []
     entries.push(directory(SWITCHER_ADDR, top))
     this.romData = choices.interruptFlag === "rom" ? take() : -1
     if (called) {
       const calls = take()
-      map(calls, CALL_PAGE_ADDR, parts.callPage, 0)
+      map(calls, CALL_PAGE_ADDR, sources.callPage, 0)
       if (this.romData >= 0) map(calls, ROM_DATA_ADDR, this.romData, PTE_W)
       entries.push(directory(CALL_PAGE_ADDR, calls))
     }
