@@ -87,12 +87,15 @@ export class Puppy {
 }
 
 /** How large a host's only guest is, and how many processors run it; default: one virtual CPU on one processor, MEMORY. */
-export type Size = Partial<Record<"vcpus" | "processors" | "bytes", number>>
+export interface Size extends Partial<Record<"vcpus" | "processors" | "bytes", number>> {
+  /** The processors check late (docs/late-checks.md). */
+  readonly lateChecks?: boolean
+}
 
 /** A host with the design's module, and a guest opened in it. */
 export const bootDesign = (
   design: Choices,
-  { vcpus = 1, processors = vcpus, bytes = MEMORY }: Size = {},
+  { vcpus = 1, processors = vcpus, bytes = MEMORY, lateChecks = false }: Size = {},
 ): Promise<Hosted> =>
   bootHost(design.arch === "x86_64" ? { module: "lguest64" } : { module: "lguest", pae: false }, {
     core,
@@ -103,6 +106,7 @@ export const bootDesign = (
     vcpus,
     processors,
     seed: 7,
+    lateChecks,
   })
 
 /** puppy as that guest, before its first instruction. */
