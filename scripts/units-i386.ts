@@ -110,7 +110,7 @@ export const units: ReadonlyArray<AssemblyUnit> = [
     output: "src/i386/mappedSwitcher_32.gen.ts",
   },
   // It is guests who call it, so it knows what they know.
-  { ...unit("the call page", "call_page_32", CALL_PAGE_ADDR, new Map()), offsets: headerText() },
+  { ...unit("the call page", "callPage_32", CALL_PAGE_ADDR, new Map()), offsets: headerText() },
   unit("the i386 host's process", "process", PROCESS_TEXT, new Map()),
   testGuest,
 ]

@@ -69,15 +69,6 @@ attack_\name:
         call    hypercall
         .endm
 
-        .macro END status=$0
-        HCALL   LHCALL_SHUTDOWN, $PHYS(message), $LGUEST_SHUTDOWN_POWEROFF, \status
-        .endm
-
-        .macro GO_USER entry
-        movl    $USER(\entry), %ebx
-        jmp     to_user
-        .endm
-
         .macro EXIT status=0
         movl    $60, %eax
         movl    $\status, %ebx
@@ -91,11 +82,6 @@ attack_\name:
         .endm
         .macro DONE
 9:      movl    %ebp, %esp
-        .endm
-        .macro TRY instruction:vararg
-        TRYING
-        \instruction
-        DONE
         .endm
 
         .macro REPORT kind, address, value

@@ -62,16 +62,6 @@ attack_\name:
         call    hypercall
         .endm
 
-/* The end of an attack that has done what it could. */
-        .macro END status=$0
-        HCALL   LHCALL_SHUTDOWN, $PHYS(message), $LGUEST_SHUTDOWN_POWEROFF, \status
-        .endm
-
-        .macro GO_USER entry
-        movl    $USER(\entry), %ebx
-        jmp     to_user
-        .endm
-
 /* The process's end. */
         .macro EXIT status=0
         movl    $60, %eax
@@ -87,11 +77,6 @@ attack_\name:
         .endm
         .macro DONE
 9:      movq    %r14, %rsp
-        .endm
-        .macro TRY instruction:vararg
-        TRYING
-        \instruction
-        DONE
         .endm
 
         .macro REPORT kind, address, value

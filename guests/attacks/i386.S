@@ -4,6 +4,7 @@
  */
 #include "offsets.h"
 #include "attack-32.h"
+#include "common.h"
 
         .text
 image_start:

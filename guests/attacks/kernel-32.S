@@ -113,17 +113,7 @@ to_user:
         iret
 
         .balign 16
-stubs:
-        .set    n, 0
-        .rept   32
-        .balign 16
-        .if !(n == 8 || (n >= 10 && n <= 14) || n == 17 || n == 21)
-        pushl   $0
-        .endif
-        pushl   $n
-        jmp     exception
-        .set    n, n + 1
-        .endr
+stubs:  EXCEPTION_STUBS exception
 
 /* Goes on at %edi with the stack in %ebp, kernel or process; with neither that is the guest's end. */
         .balign 16

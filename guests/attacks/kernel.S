@@ -234,17 +234,7 @@ second_entry:
 
 /* ----------------------------------------------------------------------------------------------------------- events */
         .balign 16
-stubs:
-        .set    n, 0
-        .rept   32
-        .balign 16
-        .if !(n == 8 || (n >= 10 && n <= 14) || n == 17 || n == 21)
-        pushq   $0
-        .endif
-        pushq   $n
-        jmp     exception
-        .set    n, n + 1
-        .endr
+stubs:  EXCEPTION_STUBS exception
 
 /* Goes on at %r15 with the stack in %r14, kernel or process; with neither that is the guest's end. */
         .balign 16

@@ -4,6 +4,7 @@
  */
 #include "offsets.h"
 #include "attack.h"
+#include "common.h"
 
         .text
 image_start:

@@ -1,5 +1,5 @@
 import type { Choices } from "../../design/dimensions.ts"
-import { symbols } from "../../i386/call_page_32.gen.ts"
+import { symbols } from "../../i386/callPage_32.gen.ts"
 import { CALL_PAGE_ADDR, LGUEST_DATA, ROM_DATA } from "../../paravirt_ops/lguest.ts"
 import type { VirtualCpu } from "./virtualCpu.ts"
 

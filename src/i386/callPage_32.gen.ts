@@ -1,4 +1,4 @@
-/* Generated from src/i386/call_page_32.S by npm run guests: do not edit. */
+/* Generated from src/i386/callPage_32.S by npm run guests: do not edit. */
 
 /** Offsets of the symbols of the call page from its first byte. */
 export const symbols = {
