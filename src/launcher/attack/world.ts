@@ -276,6 +276,8 @@ export class World {
     const end = kernel.time + TURN
     while (kernel.time < end && this.calls === before) {
       const pending = this.run(Math.min(end, kernel.time + 1_000_000))
+      // Whose guest is over meanwhile keeps nobody from anything.
+      if (pending.kind === "killed" || pending.kind === "shutdown") return true
       if (pending.kind !== "slice") break
     }
     return this.calls > before
