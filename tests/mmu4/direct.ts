@@ -156,6 +156,10 @@ export const hostEntry = (userView: boolean): number => (userView ? 0x4103 : 0x3
 export const KERNEL_SLOT = 256
 export const kernelVpn = (gfn: number): number => KERNEL_SLOT * 2 ** 27 + gfn
 
+/** Guest-physical address of an entry, and its low half for a frame of the guest's. */
+export const at = (table: number, index: number): number => table * 4096 + 8 * index
+export const entry = (gfn: number, flags: number): number => ((FIRST + gfn) * 4096 + flags) >>> 0
+
 /**
  * A processor on a virtual CPU's tables. It forgets nothing by itself: neither translations, nor which frames it has walked
  * as tables of which level.
