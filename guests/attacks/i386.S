@@ -12,6 +12,7 @@ image_start:
 #include "memory-32.S"
 #include "tables-32.S"
 #include "segments-32.S"
+#include "events-32.S"
 #include "forge-32.S"
 #include "meltdown-32.S"
 image_end:
