@@ -171,17 +171,9 @@ describe("all of the host mapped", () => {
 describe("guests of two designs on one host", () => {
   it("do not notice each other", () => {
     const host = new TestGuest("power_off", { design: lguestBut({ pageOffset: "host-moves" }) })
-    const { kernel } = host.hosted
     const designs = [lguestBut({ host: "everything-behind-limits" }), lguestBut({ host: "switcher", mmu: "on-demand" })]
     const devices = host.divide(["user_mode", "clock"], designs)
-    const ends: Array<Pending | undefined> = [undefined, undefined]
-    for (let i = 0; i < 20_000 && ends.includes(undefined); i++) {
-      const n = i % 2
-      if (ends[n] !== undefined) continue
-      const pending = devices[n]!.read(kernel.now + [211, 503][n]!)
-      if (pending.kind === "shutdown" || pending.kind === "killed") ends[n] = pending
-      else if (pending.kind === "idle") kernel.processor.skip(Math.min(pending.until - kernel.now, 1_000_000))
-    }
+    const ends = host.takeTurns(devices)
     expect(ends).toEqual([shutdown(7), shutdown(3)])
     for (const device of devices) device.close()
   })

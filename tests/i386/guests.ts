@@ -73,6 +73,21 @@ export class TestGuest {
     })
   }
 
+  /** Two guests take turns on the processor until both have ended; how each has. */
+  takeTurns(devices: ReadonlyArray<LguestDevice>): ReadonlyArray<Pending | undefined> {
+    const { kernel } = this.hosted
+    const ends: Array<Pending | undefined> = [undefined, undefined]
+    // Slices of prime lengths, so that they interrupt one another everywhere.
+    for (let i = 0; i < 20_000 && ends.includes(undefined); i++) {
+      const n = i % 2
+      if (ends[n] !== undefined) continue
+      const pending = devices[n]!.read(kernel.now + [211, 503][n]!)
+      if (pending.kind === "shutdown" || pending.kind === "killed") ends[n] = pending
+      else if (pending.kind === "idle") kernel.processor.skip(Math.min(pending.until - kernel.now, 1_000_000))
+    }
+    return ends
+  }
+
   /** Lets `ns` pass for the host, whatever the guest does. */
   pass(ns: number): void {
     const { kernel } = this.hosted

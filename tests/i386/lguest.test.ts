@@ -210,17 +210,8 @@ describe("the lguest module", () => {
     ["thread_local", "no_handler", 0, undefined],
   ] as const)("runs two guests on one processor: %s and %s", (a, b, first, second) => {
     const host = new TestGuest("power_off")
-    const { kernel } = host.hosted
     const devices = host.divide([a, b])
-    const ends: Array<Pending | undefined> = [undefined, undefined]
-    // Slices of prime lengths, so that they interrupt one another everywhere.
-    for (let i = 0; i < 20_000 && ends.includes(undefined); i++) {
-      const n = i % 2
-      if (ends[n] !== undefined) continue
-      const pending = devices[n]!.read(kernel.now + [211, 503][n]!)
-      if (pending.kind === "shutdown" || pending.kind === "killed") ends[n] = pending
-      else if (pending.kind === "idle") kernel.processor.skip(Math.min(pending.until - kernel.now, 1_000_000))
-    }
+    const ends = host.takeTurns(devices)
     expect(ends[0]).toEqual(shutdown(first))
     if (second === undefined) expect(cause(ends[1]!)).toMatch(/^unhandled trap 6/)
     else expect(ends[1]).toEqual(shutdown(second))
