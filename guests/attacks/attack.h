@@ -131,6 +131,23 @@ attack_\name:
         call    set_entry
         .endm
 
+/* The last page below PML4 slot `slot` is PAGES_PA, for the process as well; the tables are at TABLES_PA. */
+        .macro MAP_LAST_PAGE slot
+        movl    $(TABLES_PA + 0x1000), %edx
+        OWN_ENTRY %rdx, USER_FLAGS
+        SET_ENTRY TABLES_PA, $511
+        movl    $(TABLES_PA + 0x2000), %edx
+        OWN_ENTRY %rdx, USER_FLAGS
+        SET_ENTRY (TABLES_PA + 0x1000), $511
+        movl    $PAGES_PA, %edx
+        OWN_ENTRY %rdx, USER_FLAGS
+        SET_ENTRY (TABLES_PA + 0x2000), $511
+        movl    $TABLES_PA, %edx
+        OWN_ENTRY %rdx, USER_FLAGS
+        SET_ENTRY PML4_PA, $\slot
+        HCALL   LHCALL_SET_PGD, $PML4_PA, $\slot
+        .endm
+
 /* The code that wants to be ring 0's: says so in a word that only ring 0 can write, and stops. Needs no stack. */
         .macro PAYLOAD name
         .balign 16

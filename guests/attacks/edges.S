@@ -28,19 +28,7 @@ ATTACK  edge_immediate
 
 /* The page right below the host's slot: PAGES_PA. */
 map_below_host:
-        movl    $(TABLES_PA + 0x1000), %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY TABLES_PA, $511
-        movl    $(TABLES_PA + 0x2000), %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY (TABLES_PA + 0x1000), $511
-        movl    $PAGES_PA, %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY (TABLES_PA + 0x2000), $511
-        movl    $TABLES_PA, %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY PML4_PA, $(LGUEST_HOST_PML4_SLOT - 1)
-        HCALL   LHCALL_SET_PGD, $PML4_PA, $(LGUEST_HOST_PML4_SLOT - 1)
+        MAP_LAST_PAGE (LGUEST_HOST_PML4_SLOT - 1)
         ret
 
 /* Loads and stores across that edge, and jumps over it. */

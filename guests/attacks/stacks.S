@@ -131,19 +131,7 @@ ATTACK  noncanonical_return
 2:      .quad   0x800000000000, 0xffff7fffffffffff, 0x8000000000000000
 8:      END
 /* The last page below the hole, for the process: SYSCALL, INT3 or nothing in its last bytes. */
-3:      movl    $(TABLES_PA + 0x1000), %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY TABLES_PA, $511
-        movl    $(TABLES_PA + 0x2000), %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY (TABLES_PA + 0x1000), $511
-        movl    $PAGES_PA, %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY (TABLES_PA + 0x2000), $511
-        movl    $TABLES_PA, %edx
-        OWN_ENTRY %rdx, USER_FLAGS
-        SET_ENTRY PML4_PA, $255
-        HCALL   LHCALL_SET_PGD, $PML4_PA, $255
+3:      MAP_LAST_PAGE 255
         movl    $0x050f, %eax           /* SYSCALL */
         movq    PARAMS + AP_VARIANT, %rcx
         cmpl    $7, %ecx
