@@ -6,27 +6,7 @@
  */
 #define CLASSES         16
 ATTACK  hypercall_arguments
-        leaq    classes(%rip), %rbx
-        movq    PARAMS + AP_DIRECT, %rax
-        movq    %rax, (%rbx)
-        movq    PARAMS + AP_SECRET_VA, %rax
-        movq    %rax, 8(%rbx)
-        movq    PARAMS + AP_SECRET_PA, %rax
-        subq    PARAMS + AP_BASE, %rax
-        movq    %rax, 16(%rbx)
-        movq    PARAMS + AP_BYTES, %rax
-        movq    %rax, 24(%rbx)
-        decq    %rax
-        movq    %rax, 32(%rbx)
-        movq    PARAMS + AP_PDA, %rax
-        movq    %rax, 40(%rbx)
-        movq    PARAMS + AP_STATE, %rax
-        addq    $0xff8, %rax
-        movq    %rax, 48(%rbx)
-        movq    PARAMS + AP_VARIANT, %rax
-        xorl    %edx, %edx
-        movl    $CLASSES, %ecx
-        divl    %ecx                    /* %eax: which of the numbers, %edx: the class */
+        call    bad_argument            /* %eax: which of the numbers, %edx: the class */
         leaq    numbers(%rip), %rcx
         movzbl  (%rcx, %rax), %r13d
         movq    (%rbx, %rdx, 8), %rdi
@@ -69,24 +49,37 @@ classes:
         .quad   -1, 0x8000000000000000, 0x7fffffffffff, 0x800000000000
         .quad   0xfffffffffffff001, 0x4001, 0x100000000, 1, 0x20000000000000
 
-/*
- * A second virtual CPU that begins where none can: its page, its first instruction and its stack are addresses of the
- * same kinds. What the host writes there, at once and at its first event, it must not write into itself.
- */
-ATTACK  vcpu_up_arguments
+/* %rbx: the classes, with the addresses that are known only now. The variant by CLASSES: quotient %eax, remainder %edx. */
+bad_argument:
         leaq    classes(%rip), %rbx
+        movq    PARAMS + AP_DIRECT, %rax
+        movq    %rax, (%rbx)
+        movq    PARAMS + AP_SECRET_VA, %rax
+        movq    %rax, 8(%rbx)
         movq    PARAMS + AP_SECRET_PA, %rax
         subq    PARAMS + AP_BASE, %rax
         movq    %rax, 16(%rbx)
+        movq    PARAMS + AP_BYTES, %rax
+        movq    %rax, 24(%rbx)
+        decq    %rax
+        movq    %rax, 32(%rbx)
         movq    PARAMS + AP_PDA, %rax
         movq    %rax, 40(%rbx)
         movq    PARAMS + AP_STATE, %rax
         addq    $0xff8, %rax
         movq    %rax, 48(%rbx)
         movq    PARAMS + AP_VARIANT, %rax
-        movl    $CLASSES, %ecx
         xorl    %edx, %edx
-        divl    %ecx                    /* %eax: which of the three arguments, %edx: the class */
+        movl    $CLASSES, %ecx
+        divl    %ecx
+        ret
+
+/*
+ * A second virtual CPU that begins where none can: its page, its first instruction and its stack are addresses of the
+ * same kinds. What the host writes there, at once and at its first event, it must not write into itself.
+ */
+ATTACK  vcpu_up_arguments
+        call    bad_argument            /* %eax: which of the three arguments, %edx: the class */
         movq    (%rbx, %rdx, 8), %rbx
         movl    $(SHARED_PA + 0x1000), %esi
         leaq    1f(%rip), %rdx
