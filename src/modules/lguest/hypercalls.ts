@@ -141,7 +141,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
 
   /** Nothing to do either: interrupts are delivered on the way back. */
   SEND_INTERRUPTS: (v) => {
-    if (v.pendingInterrupts === 0) v.flag.announce(v, false)
+    if (v.pendingInterrupts === 0) v.flag.showPending(v, false)
   },
 
   /** To a frame that the guest has made, all at once. Ring 0 is not to be had; what else cannot be loaded is its death. */

@@ -11,7 +11,7 @@ export interface InterruptFlag {
   isOn(v: VirtualCpu): boolean
   set(v: VirtualCpu, on: boolean): void
   /** Tells the guest whether an interrupt waits until it turns them on. */
-  announce(v: VirtualCpu, waits: boolean): void
+  showPending(v: VirtualCpu, waits: boolean): void
   /**
    * Address of the IRET that follows at once on turning the flag on, so that an interrupt there takes over the frame on the
    * stack; -1: there is none. `named` is what the guest has given as its own.
@@ -28,7 +28,7 @@ const NONE = -1
 const sharedWord: InterruptFlag = {
   isOn: (v) => (v.shared(D.irqEnabled.offset) & FLAG_IF) !== 0,
   set: (v, on) => v.setShared(D.irqEnabled.offset, on ? FLAG_IF : 0),
-  announce: (v, waits) => v.setShared(D.irqPending.offset, waits ? FLAG_IF : 0),
+  showPending: (v, waits) => v.setShared(D.irqPending.offset, waits ? FLAG_IF : 0),
   iret: (named) => named,
 }
 
@@ -38,7 +38,7 @@ const byHypercall: InterruptFlag = {
   set: (v, on) => {
     v.interruptsOn = on
   },
-  announce: () => undefined,
+  showPending: () => undefined,
   iret: () => NONE,
 }
 
@@ -46,7 +46,7 @@ const byHypercall: InterruptFlag = {
 const rom: InterruptFlag = {
   isOn: (v) => (v.rom(ROM.irqEnabled.offset) & FLAG_IF) !== 0,
   set: (v, on) => v.setRom(ROM.irqEnabled.offset, on ? FLAG_IF : 0),
-  announce: (v, waits) => v.setRom(ROM.irqPending.offset, waits ? FLAG_IF : 0),
+  showPending: (v, waits) => v.setRom(ROM.irqPending.offset, waits ? FLAG_IF : 0),
   iret: () => CALL_PAGE_ADDR + symbols.rom_iret,
 }
 

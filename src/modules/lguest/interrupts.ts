@@ -95,7 +95,7 @@ export const deliverInterrupts = (v: VirtualCpu): void => {
     v.flag.set(v, true)
     v.halted = false
   } else if (!v.flag.isOn(v)) {
-    v.flag.announce(v, true)
+    v.flag.showPending(v, true)
     return
   }
   const irq = 31 - Math.clz32(bits & -bits)
@@ -110,5 +110,5 @@ export const deliverInterrupts = (v: VirtualCpu): void => {
     enterHandler(v, vector)
   }
   v.writeTime()
-  if (waiting(v) === 0) v.flag.announce(v, false)
+  if (waiting(v) === 0) v.flag.showPending(v, false)
 }

@@ -169,7 +169,7 @@ const functions: Record<LhcallName, HypercallFunction> = {
   },
 
   SEND_INTERRUPTS: (v) => {
-    if (waiting(v) === 0) v.flag.announce(v, false)
+    if (waiting(v) === 0) v.flag.showPending(v, false)
   },
 
   IRET: (v) => iret(v),

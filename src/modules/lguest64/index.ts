@@ -12,9 +12,9 @@ import { VirtualCpu64 } from "./virtualCpu.ts"
 
 /*
  * H:090 So far there was no hypervisor at all. Load the module, and this is what comes. The lguest64 module: the x86_64
- * guests of 2007's proposal, with Rusty's read-only switcher page. It gives the host two functions for the VCPU
- * descriptor (in the switcher's text) and two for the gates; everything else here is what those four lead to. It trusts
- * the host below it, and of a guest not one bit.
+ * guests of 2007's proposal, with Rusty's read-only switcher page, and those of every other design that somebody argued
+ * for. It gives the host two functions for the VCPU descriptor (in the switcher's text) and two for the gates; everything
+ * else here is what those four lead to. It trusts the host below it, and of a guest not one bit.
  */
 
 /** Where a virtual CPU's pages and task are; made by the first thread, found by the others. */

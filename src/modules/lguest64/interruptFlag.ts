@@ -13,7 +13,7 @@ export interface InterruptFlag {
   isOn(v: VirtualCpu64): boolean
   set(v: VirtualCpu64, on: boolean): void
   /** Tells the guest whether an interrupt waits until it turns them on. */
-  announce(v: VirtualCpu64, waits: boolean): void
+  showPending(v: VirtualCpu64, waits: boolean): void
   /** HALT: a guest that cannot turn its interrupts on and go to sleep in one step has it done for it. */
   halting(v: VirtualCpu64): void
   /** #GP in the guest's kernel: was it the attempt to turn interrupts on? Then it is seen to. */
@@ -38,7 +38,7 @@ const sharedWord: InterruptFlag = {
     const word = v.shared(S.irqEnabled.offset)
     v.setShared(S.irqEnabled.offset, on ? word | FLAG_IF : word & ~FLAG_IF)
   },
-  announce: (v, waits) => {
+  showPending: (v, waits) => {
     if (v.sharedPa >= 0) v.setShared(S.irqPending.offset, waits ? 1 : 0)
   },
   halting: nothing,
@@ -53,7 +53,7 @@ const byHypercall: InterruptFlag = {
   set: (v, on) => {
     v.words.interruptsOn = on
   },
-  announce: nothing,
+  showPending: nothing,
   halting: (v) => {
     v.words.interruptsOn = true
   },
@@ -75,7 +75,7 @@ const pvi: InterruptFlag = {
   set: (v, on) => {
     v.words.interruptsOn = on
   },
-  announce: (v, waits) => {
+  showPending: (v, waits) => {
     v.words.interruptWaits = waits
   },
   halting: (v) => {
@@ -99,7 +99,7 @@ const pvi: InterruptFlag = {
 const rom: InterruptFlag = {
   isOn: (v) => (v.romFlag() & FLAG_IF) !== 0,
   set: (v, on) => v.setRomFlag(on ? FLAG_IF : 0),
-  announce: (v, waits) => v.setRomPending(waits ? 1 : 0),
+  showPending: (v, waits) => v.setRomPending(waits ? 1 : 0),
   halting: (v) => v.setRomFlag(FLAG_IF),
   refused: never,
   left: nothing,

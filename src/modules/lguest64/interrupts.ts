@@ -156,7 +156,7 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   const bits = waiting(v)
   if (bits === 0) return
   if (!interruptible(v)) {
-    v.flag.announce(v, true)
+    v.flag.showPending(v, true)
     // Where the guest itself has asked not to be interrupted it goes on, and calls when it is through.
     if (v.flag.isOn(v)) v.words.halted = false
     return
@@ -168,5 +168,5 @@ export const deliverInterrupts = (v: VirtualCpu64): void => {
   kernel.statistics.injectedInterrupts++
   if (kernel.observed) observe.inject(v, irq)
   deliver(v, FIRST_EXTERNAL_VECTOR + irq, false, 0)
-  v.flag.announce(v, waiting(v) !== 0)
+  v.flag.showPending(v, waiting(v) !== 0)
 }
