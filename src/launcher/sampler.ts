@@ -2,7 +2,7 @@ import type { Engine } from "./engine.ts"
 
 /*
  * The counters of a run as it went along. Looking does not change what is counted: where a slice ends is nothing that a guest,
- * its host or a counter can see (tests/launcher/stats.test.ts holds us to it).
+ * its host or a counter can see.
  *
  * The clock is the count of instructions, which while the machine is busy is its time in ns: an hour of idling takes no room from
  * the second of work before it. There are never more than `LIMIT` samples: when there are, the interval is doubled and every
