@@ -1,4 +1,5 @@
 import { Mutex } from "../../machine/shared.ts"
+import { guestSizesOf } from "../config.ts"
 import { ENTRIES, FRAME_BYTES, reservedHi } from "../entries.ts"
 import {
   BadMmuConfig,
@@ -9,7 +10,6 @@ import {
   type ShadowMmuConfig,
   type TlbFlusher,
 } from "../interface.ts"
-import { MAX_VCPUS } from "../roles.ts"
 import { newStats } from "../stats.ts"
 import { putHostEntries } from "../tableEntry.ts"
 import { WINDOWS } from "../vcpuState.ts"
@@ -84,19 +84,12 @@ export class DirectState {
   reason = ""
 
   constructor(config: ShadowMmuConfig) {
+    const { count, physicalBits } = guestSizesOf(config)
     const { heap, frames, host } = config
-    const vcpus = config.flushers.length
-    const { count } = frames
-    if (vcpus < 1 || vcpus > MAX_VCPUS) throw new BadMmuConfig(`${vcpus} virtual CPUs: 1 to ${MAX_VCPUS} are possible`)
-    if (!(Number.isInteger(count) && count > 0 && count <= 0x40000000))
-      throw new BadMmuConfig(`guest memory of ${count} frames: 1 to 2^30 are possible`)
     const first = frames.gfnToHfn(0)
     for (let gfn = 0; gfn < count; gfn++)
       if (frames.gfnToHfn(gfn) !== first + gfn || first < 0)
         throw new BadMmuConfig("direct paging needs a guest's memory in one piece: its tables hold machine frames")
-    const bits = config.physicalBits ?? 40
-    if (!(Number.isInteger(bits) && bits >= 32 && bits <= 52))
-      throw new BadMmuConfig(`physical addresses of ${bits} bits: 32 to 52 are possible`)
     this.mutex = new Mutex(heap)
     this.stats = newStats(heap)
     this.memory = config.memory
@@ -105,7 +98,7 @@ export class DirectState {
     this.host = host
     this.count = count
     this.first = first
-    this.reservedHi = reservedHi(bits)
+    this.reservedHi = reservedHi(physicalBits)
     for (const slot of host.slots) this.hostSlot[slot] = 1
     this.twoViews = (config.views ?? 2) === 2
     this.forceUser = config.supervisor !== true
