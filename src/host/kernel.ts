@@ -204,6 +204,11 @@ export class HostKernel {
     else if (scheduler.threaded && scheduler.driving > this.cores) Atomics.wait(this.nothing, 0, 0, BREATH_MS)
   }
 
+  /** What a gate does takes long: behind it the launcher has a turn, if it is in the same thread, so that nobody can keep it waiting. */
+  giveWay(): void {
+    if (!this.scheduler.threaded) this.asked = true
+  }
+
   /** The current task is over: it runs to the end of its gate and never again. */
   endCurrent(): void {
     this.tasks.free(this.current.pid)

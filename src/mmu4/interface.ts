@@ -46,6 +46,7 @@ export interface FrameAllocator {
 export interface TlbFlusher {
   /** `own`: the virtual CPU itself asks, in a call of its own; no rights have been taken from anybody else. */
   flushAll(own?: boolean): void
+  /** The virtual CPU has just faulted there, or may do so: a hint, for what a processor remembers of a page it forgets as it faults. */
   flushPage(vpn: number): void
 }
 
@@ -69,8 +70,13 @@ export interface ShadowMmuConfig {
   readonly host: HostEntries
   /** Where all that the MMU remembers lies. In a thread that finds it there already, nothing is initialized. */
   readonly heap: SharedHeap
-  /** Most shadow pages (4 KiB each) that this guest may have; at least `minimumShadowPages(vcpus)`. Default 4096. */
+  /**
+   * Most shadow pages (4 KiB each) that this guest may have; at least `minimumShadowPages(vcpus)`. Default 4096. Under direct
+   * paging, where there are none: most frames that may be page tables at a time, default all.
+   */
   readonly limit?: number
+  /** A call has done so much that others should have their turn after it. */
+  readonly laboured?: () => void
   /**
    * Address spaces of guest kernel and guest user. 2: the user's view lacks the kernel's pages. 1: one set of shadows
    * serves both, which is safe only with `supervisor`. Default 2.

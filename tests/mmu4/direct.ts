@@ -229,7 +229,7 @@ export class DirectWorld {
   readonly heap = SharedHeap.create()
   readonly allocator: TestAllocator
 
-  constructor(vcpus = 1, options: Pick<ShadowMmuConfig, "views" | "supervisor"> = {}) {
+  constructor(vcpus = 1, options: Pick<ShadowMmuConfig, "views" | "supervisor" | "limit" | "laboured"> = {}) {
     this.supervisor = options.supervisor ?? false
     this.allocator = new TestAllocator(this.heap, this.memory, 64)
     this.processors = Array.from({ length: vcpus }, () => new Processor(this))

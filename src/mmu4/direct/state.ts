@@ -28,6 +28,9 @@ export const levelOfType = (type: number): number => type & 7
 /** Entries that may write to the same frame at a time. */
 export const WRITERS = 4
 
+/** Tables that are validated or given up until somebody is told: some milliseconds. */
+const MUCH = 256
+
 const FLUSH = 0
 const DYING = 1
 const OPEN = 2
@@ -42,6 +45,8 @@ export class DirectState {
   readonly host: HostEntries
   /** Frames of memory. */
   readonly count: number
+  /** Most of them that may be page tables at a time. */
+  readonly limit: number
   /** Machine frame of guest frame 0; the others follow. */
   readonly first: number
   readonly reservedHi: number
@@ -75,6 +80,8 @@ export class DirectState {
   /** linear.ts: host frames + 1 of the tables of the linear view. */
   readonly linearTables: Int32Array
   private readonly cells: Int32Array
+  private readonly laboured: () => void
+  private labour = 0
 
   // Scratch of one call.
   /** The entry that was read last, or that was found good. */
@@ -97,6 +104,7 @@ export class DirectState {
     this.flushers = config.flushers
     this.host = host
     this.count = count
+    this.limit = config.limit ?? count
     this.first = first
     this.reservedHi = reservedHi(physicalBits)
     for (const slot of host.slots) this.hostSlot[slot] = 1
@@ -115,6 +123,7 @@ export class DirectState {
     this.isDying = heap.u8(count)
     this.linearTables = heap.i32(1 + Math.ceil(count / ENTRIES ** 2) + Math.ceil(count / ENTRIES))
     this.cells = heap.i32(CELLS)
+    this.laboured = config.laboured ?? (() => undefined)
     if (heap.fresh) this.initialize()
   }
 
@@ -164,9 +173,22 @@ export class DirectState {
     for (let i = 0; i < this.flushers.length; i++) this.flushers[i]!.flushAll()
   }
 
+  /** Frames that are page tables. */
+  get tables(): number {
+    const { alive } = this.stats
+    return alive[1]! + alive[2]! + alive[3]! + alive[4]!
+  }
+
   /** Host-physical address of a frame of the guest's. */
   addressOf(gfn: number): number {
     return (this.first + gfn) * FRAME_BYTES
+  }
+
+  /** All entries of a table have been looked at: a hypercall may ask for that by the thousand. */
+  toil(): void {
+    if (++this.labour < MUCH) return
+    this.labour = 0
+    this.laboured()
   }
 
   refuse(reason: string): false {

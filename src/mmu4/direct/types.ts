@@ -71,10 +71,12 @@ const release = (s: DirectState, gfn: number, end: number): void => {
   }
   s.stats.alive[levelOfType(type)]!--
   s.type[gfn] = DATA
+  s.toil()
 }
 
 /** Nobody can write to the table, or walks it. */
 const validate = (s: DirectState, gfn: number): boolean => {
+  s.toil()
   const type = s.type[gfn]!
   const base = s.addressOf(gfn)
   for (let index = 0; index < ENTRIES; index++) {
@@ -100,6 +102,8 @@ export const takeTable = (s: DirectState, gfn: number, type: number, by: number)
     }
     if (Atomics.load(s.holds, gfn) !== 0)
       return s.refuse(`frame 0x${gfn.toString(16)}, which the host writes to, cannot be ${nameOf(type)}`)
+    if (s.tables >= s.limit) forgetIdle(s)
+    if (s.tables >= s.limit) return s.refuse(`more than ${s.limit} page tables at a time`)
     s.type[gfn] = type
     s.typeCount[gfn] = 0
     s.stats.alive[levelOfType(type)]!++
@@ -197,10 +201,15 @@ export const letGo = (s: DirectState, gfn: number): boolean => {
   return s.type[gfn] === DATA
 }
 
-/** The same for whoever needs the frame as something else: all that is only kept goes, if it must. */
-const vacate = (s: DirectState, gfn: number): boolean => {
-  if (s.type[gfn] === DATA || letGo(s, gfn)) return true
+/** All that is only kept goes. */
+const forgetIdle = (s: DirectState): void => {
   for (let root = 0; root < s.count; root++) if (isIdle(s, root)) unpin(s, root)
   settle(s)
+}
+
+/** The same as `letGo` for whoever needs the frame as something else. */
+const vacate = (s: DirectState, gfn: number): boolean => {
+  if (s.type[gfn] === DATA || letGo(s, gfn)) return true
+  forgetIdle(s)
   return s.type[gfn] === DATA
 }

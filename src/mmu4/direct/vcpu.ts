@@ -92,7 +92,8 @@ export class DirectVcpu extends LockedVcpu<DirectState, DirectVcpuState> {
     this.s.flushers[this.v.index]!.flushAll(true)
   }
 
-  protected flushAddressLocked(vpn: number): void {
-    this.s.flushers[this.v.index]!.flushPage(vpn)
+  /** INVLPG. There is no shadow of an older entry that could tell whether a TLB holds it, and flushPage is no more than a hint. */
+  protected flushAddressLocked(): void {
+    this.s.flushers[this.v.index]!.flushAll(true)
   }
 }

@@ -75,6 +75,7 @@ export class Guest64 {
       flushers: this.worldChange.flushers(this, pages.length),
       host: host.hostEntries(pages, config.design),
       limit: config.shadowLimit,
+      laboured: () => kernel.giveWay(),
       views: config.design.spaces === "separate" ? 2 : 1,
       supervisor: config.design.ring === 1,
     })
