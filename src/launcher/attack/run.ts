@@ -1,5 +1,6 @@
 import type { Arch, Choices } from "../../design/dimensions.ts"
 import type { Pending } from "../../host/devLguest.ts"
+import { makeRoom } from "../garbage.ts"
 import { STATUS_FORGED } from "./layout.ts"
 import type { Platform } from "./platform.ts"
 import { platform32 } from "./platform32.ts"
@@ -76,6 +77,7 @@ export const runAttack = (
   let killed: Verdict | undefined
   let note: string | undefined
   for (let s = 0; s < (attack.seeds ?? 1); s++) {
+    makeRoom()
     const world = new World({
       core,
       platform: PLATFORMS[choices.arch],

@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import * as Effect from "effect/Effect"
 import type { Arch } from "../../design/dimensions.ts"
 import { COST_EVENTS, COST_TABLES } from "../costs.ts"
 import type { BadConfig, BadImage, MissingFile, UsageError } from "../errors.ts"
 import { Files, packageVersion } from "../files.ts"
+import { makeRoom } from "../garbage.ts"
 import { type BootImage, loadImages } from "../image.ts"
 import { defaultOptions } from "../options.ts"
 import { CORE } from "../run.ts"
@@ -81,13 +80,6 @@ class Runs {
   }
 }
 
-/**
- * V8 does not count the memory of simulated machines as its own, and would keep dozens of those that are done before it looks. So it
- * is made to look.
- */
-setFlagsFromString("--expose-gc")
-const collectGarbage = runInNewContext("gc") as () => void
-
 const chosenDesigns = (files: Files["Service"], { names, arch }: BenchOptions) =>
   Effect.map(
     names.length === 0 ? loadDesigns(files) : Effect.forEach(names, (name) => loadDesign(files, name)),
@@ -119,7 +111,7 @@ export const bench = (
     for (const [i, [design, workload]] of pairs.entries()) {
       progress.show(i, pairs.length, `${design.name}, ${workload.name}`)
       rows.push(yield* Effect.promise(() => runs.get(design)!.row(workload)))
-      collectGarbage()
+      makeRoom()
     }
     progress.done()
     return {
