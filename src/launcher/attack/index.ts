@@ -45,7 +45,8 @@ export const attackDesigns = (options: AttackOptions): Effect.Effect<number, Lau
     const unknown = attacks?.find((name) => !ATTACKS.some((attack) => attack.name === name))
     if (unknown !== undefined)
       return yield* new UsageError({
-        problem: `there is no attack ${unknown}; there are ${[...new Set(ATTACKS.map(({ name }) => name))].join(", ")}`,
+        problem: `there is no attack ${unknown}; \`lguest64 designs attack\` lists them all`,
+        command: "designs attack",
       })
     const named = yield* names.length === 0
       ? loadDesigns(files)
